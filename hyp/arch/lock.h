@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Ticket spinlocks with a rank.
+ *
+ * THE lock order is the enum below: a hart may take a lock only if its rank is
+ * higher than that of every lock it holds; asserted at run time.  Two locks of
+ * one rank only through lock_pair(), lower address first.  HS-mode runs with
+ * interrupts off, so there is nothing to disable.  No lock is held across guest
+ * entry.  Contended acquisitions are counted per rank.
+ */
+#ifndef ARCH_LOCK_H
+#define ARCH_LOCK_H
+
+#include <stdatomic.h>
+#include "lib/types.h"
+
+enum lock_rank {
+	LOCK_CTL = 1,  /* the one command or job that runs now */
+	LOCK_VMS,      /* list and names of VMs */
+	LOCK_VM,       /* life cycle of one VM */
+	LOCK_DEV,      /* device state of one VM */
+	LOCK_SPACES,   /* list of spaces (audit) */
+	LOCK_SPACE,    /* tables of one guest-physical space */
+	LOCK_VCPU_FENCE, /* fences queued for one vCPU */
+	LOCK_RUNQ,     /* run queue of one hart, and the state of vCPUs at home there */
+	LOCK_TIMERQ,   /* timer queue of one hart */
+	LOCK_VMID,     /* VMID allocation */
+	LOCK_REAP,     /* tables and blocks that wait to be freed */
+	LOCK_POOL,     /* one pool of small objects */
+	LOCK_FRAMES,   /* the buddy lists */
+	LOCK_CONSOLE,  /* the machine's UART */
+	LOCK_LOG,      /* the log ring */
+	LOCK_N_RANKS,
+};
+
+struct spinlock {
+	_Atomic u16 next;  /* ticket to hand out */
+	_Atomic u16 owner; /* ticket being served */
+	u8 rank;
+};
+
+#define LOCK_INIT(rank_) { .rank = (rank_) }
+
+static inline void lock_init(struct spinlock *l, enum lock_rank rank)
+{
+	atomic_init(&l->next, 0);
+	atomic_init(&l->owner, 0);
+	l->rank = (u8)rank;
+}
+
+void lock_acquire(struct spinlock *l);
+bool lock_try(struct spinlock *l);
+void lock_release(struct spinlock *l);
+
+/* Two locks of one rank, in address order; `a` may equal `b`. */
+void lock_pair(struct spinlock *a, struct spinlock *b);
+void unlock_pair(struct spinlock *a, struct spinlock *b);
+
+/* Is `l` taken by the running hart? For assertions. */
+bool lock_is_held(const struct spinlock *l);
+
+/* How often an acquisition of this rank had to wait, over all harts. */
+u64 lock_contended(enum lock_rank rank);
+
+const char *lock_rank_name(enum lock_rank rank);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The machine's clock and this hart's one host timer.  Unit: ticks of the timebase. */
+#ifndef ARCH_TIME_H
+#define ARCH_TIME_H
+
+#include "lib/types.h"
+
+#define TIME_NEVER UINT64_MAX
+
+/* rdtime: ticks since some moment before boot; same on all harts. */
+u64 time_now(void);
+
+/* rdinstret of this hart: exact under `qemu -icount`, meaningless otherwise. */
+u64 time_instret(void);
+
+/* Arms this hart's host timer (Sstc's stimecmp, else firmware); TIME_NEVER disarms. */
+void timer_set(u64 deadline_ticks);
+
+u64 time_ticks_to_ns(u64 ticks);
+u64 time_ns_to_ticks(u64 ns);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the machine's device tree says, read once at boot with libfdt.
+ */
+#ifndef DRV_MACHINE_H
+#define DRV_MACHINE_H
+
+#include "arch/hart.h"
+#include "lib/err.h"
+#include "lib/types.h"
+
+#define MEM_RANGES_MAX 32
+
+struct mem_range {
+	hpa_t base;
+	u64 len; /* bytes */
+};
+
+struct machine_info {
+	struct mem_range ram[MEM_RANGES_MAX];
+	u32 n_ram;
+	struct mem_range reserved[MEM_RANGES_MAX]; /* firmware, initrd, device tree, Pando's image */
+	u32 n_reserved;
+	struct mem_range initrd; /* the VM bundle; len 0 when there is none */
+	u64 hart_ids[HART_MAX];
+	u32 n_harts;
+	u32 n_harts_present; /* may be more than Pando uses */
+	hpa_t uart_base;
+	u32 uart_irq;
+	hpa_t plic_base;
+	u64 plic_len;
+	u32 plic_s_context[HART_MAX]; /* S-mode context of each hart index */
+	hpa_t finisher_base; /* sifive,test device; 0 when absent */
+	char isa[256];
+	char model[64];
+};
+extern struct machine_info machine_info;
+
+/* Fills machine_info and the isa-derived part of `machine`.  On failure `*why` is one
+ * clear line for the user. */
+enum err machine_probe(const void *fdt, u64 boot_hart_id, const char **why);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Lack of something is an enum err; our own bug is an assert(); a guest's
+ * fault is injected into that guest.  Nothing else reports failure.
+ */
+#ifndef LIB_ERR_H
+#define LIB_ERR_H
+
+enum err {
+	ERR_OK = 0,
+	ERR_NOMEM,  /* no frame left that this caller may have */
+	ERR_RANGE,  /* an address or a size outside what is allowed */
+	ERR_INVAL,  /* an argument that makes no sense */
+	ERR_STATE,  /* not now: the VM, vCPU or device is in another state */
+	ERR_ABSENT, /* no such VM, command, property or device */
+	ERR_EXISTS, /* the name is taken */
+	ERR_LIMIT,  /* a fixed limit of Pando is reached */
+	ERR_IO,	    /* the machine below us failed */
+};
+
+/* Plain words for `e`, for messages to people: "out of memory", ... */
+const char *err_name(enum err e);
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Frames: 4 KiB of host-physical memory with one 16-byte record each.
+ *
+ * The frame table is one array over all of RAM, indexed by (hpa - base) / 4 KiB.
+ * A record says which class the frame belongs to and, for a counted frame, how
+ * many leaf entries name it.  Free memory is a buddy system (4 KiB to 2 MiB);
+ * in front of it each hart keeps a small cache, so that a break takes no lock.
+ */
+#ifndef MM_FRAME_H
+#define MM_FRAME_H
+
+#include <stdatomic.h>
+#include "lib/err.h"
+#include "lib/types.h"
+
+enum frame_class {
+	FRAME_OWN,     /* Pando's image, frame table, firmware: never handed out */
+	FRAME_FREE,    /* in a buddy list, a hart's cache, or inside a larger free block */
+	FRAME_COUNTED, /* guest memory; count = leaf entries that name it */
+	FRAME_BLOCK,   /* guest memory, a slot of link.block */
+	FRAME_TABLE,   /* a page of the G-stage table link.table */
+	FRAME_POOL,    /* small objects of Pando (mm/pool.h) or whole frames of its own */
+	FRAME_ZERO,    /* the zero frame: immortal, always read-only */
+	FRAME_N_CLASSES,
+};
+
+struct table;
+struct block;
+
+struct frame {
+	_Atomic u32 count; /* FRAME_COUNTED: references */
+	u8 class;	   /* enum frame_class; changed by the one owner of the frame */
+	u8 order;	   /* head of a free buddy block: log2 of its frames */
+	u16 slot;	   /* FRAME_BLOCK: index in the block */
+	union {
+		struct table *table;
+		struct block *block;
+		struct {
+			u32 next, prev; /* buddy lists and per-hart caches: frame indexes */
+		} list;
+	} link;
+};
+
+/* What a caller may take: guests leave the reserve that tables need. */
+enum frame_use { FRAME_FOR_GUEST, FRAME_FOR_PANDO };
+
+/* Builds the frame table over `ram`, hands out all of it but `reserved`.
+ * Returns ERR_NOMEM when what is left makes no sense (< 16 MiB). */
+struct mem_area {
+	hpa_t base;
+	u64 len; /* bytes */
+};
+enum err frame_init(const struct mem_area *ram, u32 n_ram, const struct mem_area *reserved,
+		    u32 n_reserved);
+
+/* One frame, contents undefined; class and count are the caller's to set.  NULL: none left. */
+struct frame *must_check frame_alloc(enum frame_use use);
+
+/* 2^order frames, naturally aligned (order 0..9); each record's class is FRAME_FREE on return. */
+struct frame *must_check frame_alloc_order(u32 order, enum frame_use use);
+
+/* Gives back what frame_alloc(_order) returned.  No hart may hold a translation to it. */
+void frame_free(struct frame *f);
+void frame_free_order(struct frame *f, u32 order);
+
+struct frame *frame_of(hpa_t hpa);
+hpa_t frame_hpa(const struct frame *f);
+
+static inline void frame_get(struct frame *f)
+{
+	atomic_fetch_add_explicit(&f->count, 1, memory_order_relaxed);
+}
+
+/* Drops one reference of a counted frame; the last one frees it. */
+void frame_put(struct frame *f);
+
+/* Free frames now, per-hart caches included: exact when nothing allocates meanwhile. */
+u64 frame_n_free(void);
+u64 frame_n_total(void); /* frames that were handed to frame_init as usable */
+
+/* Frames of each class, counted by a walk over the frame table. */
+void frame_count_classes(u64 n[FRAME_N_CLASSES]);
+
+/* Test hook: the n-th allocation from now (1 = next) fails; 0 turns it off. */
+void frame_fail_after(u64 n);
+
+#endif

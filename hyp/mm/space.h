@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A space: one guest-physical address space.  A root table, a VMID, a lock.
+ *
+ * What has more than one reference is immutable; see docs/memory.md.  A space
+ * starts with an empty root (space_init) or as one more reference to a frozen
+ * root (space_clone); it grows private tables and frames only where it writes.
+ *
+ * Translations: a hart that runs a space, or fetches through it, is inside a
+ * "window" (space_enter .. space_leave).  Whoever changes what others may have
+ * cached bumps the space's fence generation and waits only for harts inside
+ * their window; a hart outside owes the fence at its next space_enter().
+ */
+#ifndef MM_SPACE_H
+#define MM_SPACE_H
+
+#include "arch/hart.h"
+#include "arch/lock.h"
+#include "lib/err.h"
+#include "lib/types.h"
+#include <sys/queue.h>
+
+struct table;
+
+enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_FETCH };
+
+/* A range of guest-physical addresses that is memory; all else is MMIO or nothing. */
+struct region {
+	gpa_t base; /* 2 MiB aligned */
+	u64 len;    /* bytes, multiple of 2 MiB */
+};
+#define SPACE_REGIONS_MAX 2
+
+enum break_class {
+	BREAK_ZERO_FILL,  /* first store to an absent page: a zeroed frame */
+	BREAK_ZERO_MAP,	  /* first load of an absent page: the zero frame */
+	BREAK_COPY,	  /* one frame copied */
+	BREAK_OWN,	  /* last owner: W set, nothing copied */
+	BREAK_SPURIOUS,	  /* somebody had done it before: fence and retry */
+	BREAK_ROOT,	  /* root derived */
+	BREAK_DERIVE,	  /* level-1 or level-0 table derived */
+	BREAK_SPLIT,	  /* shared 2 MiB leaf split */
+	BREAK_N_CLASSES,
+};
+
+struct space {
+	struct spinlock lock;			 /*   guards what is marked s */
+	struct table *root;			 /* s */
+	struct region region[SPACE_REGIONS_MAX]; /* I */
+	u32 n_regions;				 /* I */
+	bool frozen;				 /* s: a template; never written again */
+	_Atomic u64 vmid_tag;			 /* a: generation << 16 | VMID */
+	_Atomic u64 hgatp;			 /* a: what a hart loads; changes with root and VMID */
+	_Atomic u64 fence_gen;			 /* a: bumped by every change others may have cached */
+	u64 seen_gen[HART_MAX];			 /* o: fence_gen this hart has honoured */
+	u8 last_vcpu[HART_MAX];			 /* o: vCPU of this space that this hart ran last, +1 */
+	u64 breaks[BREAK_N_CLASSES];		 /* s */
+	LIST_ENTRY(space) link;			 /*   list of all spaces, under its own lock */
+};
+
+/* Once at boot, after frame_init: the zero frame, VMIDs. */
+void space_init_all(void);
+
+/* An empty space over `n` regions.  ERR_NOMEM, ERR_RANGE (unaligned or beyond Sv39x4's 2^41). */
+enum err must_check space_init(struct space *s, const struct region *regions, u32 n);
+
+/* One more space over the root of `template`, which must be frozen.  Constant time, cannot fail:
+ * allocates nothing.  Initialises all of `child`. */
+void space_clone(struct space *child, struct space *template);
+
+/* Makes all of the space shared-ready: disarms and seals what was written since the last
+ * freeze.  No vCPU of the space may be running.  Afterwards space_clone() may be called.
+ * space_freeze also marks it a template; space_share does not (for fork). */
+void space_freeze(struct space *s);
+void space_share(struct space *s);
+
+/* Running parent -> child over the same root: share, then one more reference. Cannot fail. */
+void space_fork(struct space *child, struct space *parent);
+
+/* The root becomes the template's root again; private tables are queued for the reaper.
+ * No vCPU of the space may be running. */
+void space_reset(struct space *s, struct space *template);
+
+/* Drops the root; what reaches zero is freed later by space_reap().  The caller does not wait. */
+void space_fini(struct space *s);
+
+/* Frees at most `budget` tables of destroyed spaces; returns whether work is left.
+ * Called by idle harts, and before any verdict of "out of memory". */
+bool space_reap(u32 budget);
+
+/* Is [gpa, gpa + len) memory of this space? */
+bool space_has(const struct space *s, gpa_t gpa, u64 len);
+
+/*
+ * Guest page fault at `gpa`: makes that page accessible for `access`, doing at most one
+ * break.  ERR_OK: re-enter the guest.  ERR_RANGE: not memory (MMIO or nothing).
+ * ERR_NOMEM: nothing changed that matters; retry when frames return.
+ */
+enum err must_check space_fault(struct space *s, gpa_t gpa, enum access access);
+
+/* The same for Pando's own access on the guest's behalf, and the address of the byte:
+ * *ptr stays valid while the caller holds s->lock (which it must take before). */
+enum err must_check space_pin_locked(struct space *s, gpa_t gpa, enum access access, u8 **ptr);
+
+/* Loads a contiguous image into whole 2 MiB blocks at a 2 MiB aligned gpa (rest of the last
+ * block zeroed).  Only before the first entry. ERR_NOMEM, ERR_RANGE. */
+enum err must_check space_load(struct space *s, gpa_t gpa, const void *image, u64 len);
+
+/*
+ * Opens the window in which this hart uses translations of `s`: loads hgatp if another
+ * space was loaded or the root changed, honours owed fences.  `vcpu_id`, `moved`: flushes
+ * VS-stage entries when another vCPU of the space ran here last, or this one ran elsewhere
+ * since.  Called with no lock held, right before guest entry or an HLVX fetch.
+ */
+void space_enter(struct space *s, u32 vcpu_id, bool moved);
+void space_leave(void);
+
+/* This hart stops using any space's tables (idle, or before its VM is destroyed). */
+void space_unload(void);
+
+/* Memory of one space, by a walk: frames it alone holds, shared ones, table frames. */
+struct space_usage {
+	u64 private_frames; /* counted frames and block slots that only this space reaches */
+	u64 shared_frames;  /* mapped, but reached by others too */
+	u64 zero_pages;	    /* mappings of the zero frame */
+	u64 table_frames;   /* frames of tables that this space alone holds (root = 4) */
+};
+void space_usage(struct space *s, struct space_usage *u);
+
+/* Visits every space of the machine under the list lock. */
+void space_for_each(void (*fn)(struct space *s, void *arg), void *arg);
+
+#endif

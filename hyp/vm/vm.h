@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A VM: a space, vCPUs, device state; and what is done to a whole one.
+ *
+ * A VM record is one pool object with its device state inside, so that a clone is
+ * a copy of that object, of its vCPUs, and one more reference to a frozen root.
+ *
+ * Legend: I set at birth; a atomic; m vm->lock; d vm->dev_lock; l list lock.
+ */
+#ifndef VM_VM_H
+#define VM_VM_H
+
+#include "lib/err.h"
+#include "mm/space.h"
+#include "vm/vcpu.h"
+
+#define VM_MAX_VCPUS 8
+#define VM_NAME_LEN 32
+#define VM_DEV_STATE_LEN 1536 /* bytes for all devices of one VM */
+
+enum vm_state {
+	VM_NEW,	     /* being built; nothing has run */
+	VM_RUNNING,  /* vCPUs run as they can */
+	VM_PAUSED,   /* by a command, or frozen out of memory */
+	VM_TEMPLATE, /* frozen; never runs again */
+	VM_OFF,	     /* the guest has shut itself down, or was stopped for a fault */
+	VM_DYING,    /* killed; goes with its last reference */
+};
+
+enum vm_event { /* bits, for control: what has happened */
+	VM_EV_READY = 1,  /* the guest stored READY */
+	VM_EV_DONE = 2,	  /* the guest stored DONE; vm->result_len */
+	VM_EV_OFF = 4,	  /* shut down, rebooted, or stopped; vm->off_reason */
+	VM_EV_NOMEM = 8,  /* a vCPU waits for frames */
+};
+
+struct vm_config {
+	char name[VM_NAME_LEN];
+	u64 ram_len; /* bytes, multiple of 2 MiB, at least 2 MiB */
+	u32 n_vcpus;
+	const char *bootargs;
+	const void *kernel; /* RISC-V Image or flat binary; entered at RAM + 2 MiB (Image) or its start */
+	u64 kernel_len;
+	const void *initrd; /* may be NULL */
+	u64 initrd_len;
+	bool hold_at_ready; /* stop at the READY store, for whoever will freeze */
+};
+
+/* Guest console: output in lines for the shell, a ring when detached. */
+struct vm_console {
+	char *ring;    /* d: VM_CONSOLE_RING_LEN bytes, allocated at the first output */
+	u32 head, len; /* d: oldest byte and how many */
+	bool attached; /* d: output goes to the shell as it comes */
+	u64 dropped;   /* d: bytes lost because the ring was full or had no memory */
+};
+#define VM_CONSOLE_RING_LEN 4096U
+
+struct vm_stats {
+	u64 created, first_entry, ready, first_exit, done; /* host ticks; 0 = not yet */
+	u64 clone_ticks, clone_instret; /* what the clone call cost */
+	u64 freeze_ticks, freeze_instret;
+	u64 boot_instret; /* rdinstret at the first entry */
+};
+
+struct vm {
+	u32 id;			    /* I: unique, never reused */
+	char name[VM_NAME_LEN];	    /* I */
+	_Atomic u32 state;	    /* a: enum vm_state, changed under m */
+	_Atomic u32 refs;	    /* a: the list's, one per clone for its template, one per user */
+	struct spinlock lock;	    /* LOCK_VM: life cycle */
+	struct spinlock dev_lock;   /* LOCK_DEV: dev_state, console */
+	struct space space;	    /* own lock */
+	struct vm *template;	    /* I: whose clone it is; holds a reference */
+	u32 clone_id;		    /* I: 0 booted; 1.. in order of cloning from its template */
+	u32 generation;		    /* I: unique per clone */
+	u32 n_clones_made;	    /* m */
+	u32 n_vcpus;		    /* I */
+	struct vcpu *vcpu[VM_MAX_VCPUS]; /* I */
+	u64 time_delta;		    /* o: htimedelta in ticks (guest time = time + delta) */
+	u64 frozen_time;	    /* m: guest time at freeze */
+	struct region ram, window;  /* I: RAM, and the mailbox's window */
+	bool hold_at_ready;	    /* m */
+	_Atomic u32 events;	    /* a: enum vm_event not yet taken by control */
+	_Atomic u32 on_event_list;  /* a */
+	struct vm *event_next;	    /* event list */
+	u32 result_len;		    /* d: of the last DONE */
+	const char *off_reason;	    /* m: words, static storage */
+	struct vm_console console;  /* d */
+	struct vm_stats stats;
+	TAILQ_ENTRY(vm) link;	    /* l */
+	u64 dev_state[VM_DEV_STATE_LEN / 8]; /* d */
+};
+
+/* Builds a VM from `c`, loads its images and device tree; it does not run yet.
+ * ERR_EXISTS, ERR_NOMEM, ERR_RANGE (does not fit), ERR_INVAL; `*why` says what in one line. */
+enum err must_check vm_create(const struct vm_config *c, struct vm **out, const char **why);
+
+/* Starts vCPU 0 of a new VM, or lets a paused one go on. */
+enum err must_check vm_run(struct vm *vm);
+
+/* Stops all vCPUs and waits until none is in a hart.  Not from an exit handler. */
+void vm_pause(struct vm *vm);
+
+/* Running or paused VM -> template.  ERR_STATE if it is off, dying or already one. */
+enum err must_check vm_freeze(struct vm *vm);
+
+/* Template -> new VM, not yet running (vm_run).  Constant time.  ERR_STATE, ERR_NOMEM. */
+enum err must_check vm_clone(struct vm *template, struct vm **out);
+
+/* Running VM -> itself and a child that starts at the same instant (not yet running). */
+enum err must_check vm_fork(struct vm *parent, struct vm **out);
+
+/* A clone back to its template's state; goes on running.  ERR_STATE: it has none. */
+enum err must_check vm_reset(struct vm *vm);
+
+/* Takes the name away at once; memory goes as the last reference goes. */
+void vm_kill(struct vm *vm);
+
+/* The guest stops itself (SRST, fatal fault): all vCPUs held, VM_EV_OFF.  From exit handlers. */
+void vm_stop(struct vm *vm, const char *reason);
+
+/* By name ("linux", "linux.17") or by number ("#5"); takes a reference.  NULL: none. */
+struct vm *vm_find(const char *name);
+void vm_get(struct vm *vm);
+void vm_put(struct vm *vm);
+u32 vm_count(void);
+
+/* Calls fn for each VM, oldest first, without the list lock held; stops when fn says false. */
+void vm_for_each(bool (*fn)(struct vm *vm, void *arg), void *arg);
+
+/* Queues events for control and makes some hart look (vm_take_event). */
+void vm_post_event(struct vm *vm, u32 events);
+
+/* Next VM with events (a reference is passed on), `*events` gets them; NULL: none. */
+struct vm *vm_take_event(u32 *events);
+bool vm_has_events(void);
+
+/* Guest console, called with dev_lock held: one byte of guest output. */
+void vm_console_put(struct vm *vm, char c);
+
+/* Takes up to `max` bytes of buffered output. */
+u32 vm_console_take(struct vm *vm, char *buf, u32 max);
+
+#endif
