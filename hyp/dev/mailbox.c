@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The mailbox: one trapped page of registers, and a window of plain guest memory
+ * beside it (vm->window, not of this file's making) for payload and result.
+ *
+ *   READY  store: "freeze me here".  The store completes, then the vCPU is held if
+ *          somebody waits to freeze it; what goes on from there is a clone.
+ *   NEXT   load: parks the vCPU until there is work, then gives its length, once.
+ *   DONE   store: the length of the result.  More than the window holds is an
+ *          access fault.
+ *
+ * Parking: the look at has_work and the hold are under dev_lock, and so are the
+ * new work and the end of the hold; no wake-up falls between them.  The load is
+ * repeated after the hold, so several vCPUs may wait, and one of them wins.
+ *
+ * Accesses are 32 bits wide, or 64 bits over an aligned pair of registers, low
+ * one first.  A store to a read-only register does nothing, a write-only one
+ * reads as zero; what lies beyond the last register is an access fault.
+ */
+#include "dev/mailbox.h"
+#include "arch/time.h"
+#include "dev/dev.h"
+#include "dev/fdt_write.h"
+#include <string.h>
+
+#define MAILBOX_GPA 0x04000000U
+#define MAILBOX_LEN 0x1000U
+
+static bool is_register(u64 offset, u32 len)
+{
+	return (len == 4 || len == 8) && (offset & (len - 1)) == 0 &&
+	       range_holds(0, MAILBOX_REGS_END, offset, len);
+}
+
+static u32 take_random(struct mailbox *m)
+{
+	u32 word;
+
+	if (m->n_random == 0) {
+		entropy_block(m->random);
+		m->n_random = ENTROPY_BLOCK_WORDS;
+	}
+	m->n_random--;
+	word = m->random[m->n_random];
+	/* What has been given away is not kept: a later freeze would hand it to every clone. */
+	m->random[m->n_random] = 0;
+	return word;
+}
+
+static enum mmio load_next(struct vcpu *v, struct mailbox *m, u32 *value)
+{
+	if (!m->has_work) {
+		vcpu_hold(v, HOLD_WORK);
+		return MMIO_WAIT;
+	}
+	m->has_work = false;
+	*value = m->work_len;
+	return MMIO_OK;
+}
+
+static enum mmio load_register(struct vcpu *v, struct mailbox *m, u64 offset, u32 *value)
+{
+	const struct vm *vm = v->vm;
+
+	switch ((enum mailbox_reg)offset) {
+	case MAILBOX_REG_MAGIC: *value = MAILBOX_MAGIC; break;
+	case MAILBOX_REG_VERSION: *value = MAILBOX_VERSION; break;
+	case MAILBOX_REG_CLONE_ID: *value = vm->clone_id; break;
+	case MAILBOX_REG_GENERATION: *value = vm->generation; break;
+	case MAILBOX_REG_NEXT: return load_next(v, m, value);
+	case MAILBOX_REG_ENTROPY: *value = take_random(m); break;
+	case MAILBOX_REG_WINDOW_LEN: *value = (u32)vm->window.len; break;
+	case MAILBOX_REG_WINDOW_LEN_HIGH: *value = (u32)(vm->window.len >> 32); break;
+	case MAILBOX_REG_READY:
+	case MAILBOX_REG_DONE:
+	case MAILBOX_REGS_END: *value = 0; break;
+	}
+	return MMIO_OK;
+}
+
+static enum mmio store_ready(struct vcpu *v)
+{
+	struct vm *vm = v->vm;
+
+	vm->stats.ready = time_now();
+	/* A clone has been through this store already, and nobody waits to freeze it. */
+	if (vm->hold_at_ready && vm->template == NULL)
+		vcpu_hold(v, HOLD_READY);
+	vm_post_event(vm, VM_EV_READY);
+	return MMIO_OK;
+}
+
+static enum mmio store_done(struct vm *vm, u32 len)
+{
+	if (len > vm->window.len)
+		return MMIO_FAULT;
+	vm->result_len = len;
+	vm->stats.done = time_now();
+	vm_post_event(vm, VM_EV_DONE);
+	return MMIO_OK;
+}
+
+static enum mmio mailbox_load(struct vcpu *v, void *state, u64 offset, u32 len, u64 *value)
+{
+	u32 low, high = 0;
+	enum mmio result;
+
+	if (!is_register(offset, len))
+		return MMIO_FAULT;
+	result = load_register(v, state, offset, &low);
+	/* No pair has its side effects in the low half, so a wait in the high half may repeat both. */
+	if (result == MMIO_OK && len == 8)
+		result = load_register(v, state, offset + 4, &high);
+	if (result == MMIO_OK)
+		*value = low | (u64)high << 32;
+	return result;
+}
+
+/* Both registers that do anything are the low half of their pair; the other one is read-only. */
+_Static_assert(MAILBOX_REG_READY % 8 == 0 && MAILBOX_REG_DONE % 8 == 0, "");
+_Static_assert(MAILBOX_REG_NEXT % 8 == 4, "");
+
+static enum mmio mailbox_store(struct vcpu *v, void *state, u64 offset, u32 len, u64 value)
+{
+	(void)state;
+	if (!is_register(offset, len))
+		return MMIO_FAULT;
+	if (offset == MAILBOX_REG_READY)
+		return store_ready(v);
+	if (offset == MAILBOX_REG_DONE)
+		return store_done(v->vm, (u32)value);
+	return MMIO_OK;
+}
+
+void mailbox_give_work(struct vm *vm, u32 len)
+{
+	struct mailbox *m = device_state(vm, DEV_MAILBOX);
+
+	lock_acquire(&vm->dev_lock);
+	if (vm->state != VM_TEMPLATE) {
+		m->work_len = len;
+		m->has_work = true;
+		for (u32 i = 0; i < vm->n_vcpus; i++)
+			vcpu_unhold(vm->vcpu[i], HOLD_WORK);
+	}
+	lock_release(&vm->dev_lock);
+}
+
+/* A clone waits for work of its own, and its numbers must not be its template's. */
+static void mailbox_reset(struct vm *vm, void *state)
+{
+	(void)vm;
+	memset(state, 0, sizeof(struct mailbox));
+}
+
+/* reg: the page of registers, then the window. */
+static int mailbox_fdt(const struct vm *vm, void *fdt)
+{
+	const fdt64_t reg[] = {cpu_to_fdt64(MAILBOX_GPA), cpu_to_fdt64(MAILBOX_LEN),
+			       cpu_to_fdt64(vm->window.base.v), cpu_to_fdt64(vm->window.len)};
+
+	FDT_TRY(fdt_begin_node(fdt, "mailbox@4000000"));
+	FDT_TRY(fdt_write_string(fdt, "compatible", "pando,mailbox"));
+	FDT_TRY(fdt_property(fdt, "reg", reg, sizeof(reg)));
+	return fdt_end_node(fdt);
+}
+
+const struct device_type mailbox_type = {
+	.name = "mailbox",
+	.base = MAILBOX_GPA,
+	.len = MAILBOX_LEN,
+	.state_len = sizeof(struct mailbox),
+	.init = mailbox_reset,
+	.cloned = mailbox_reset,
+	.load = mailbox_load,
+	.store = mailbox_store,
+	.fdt = mailbox_fdt,
+};
