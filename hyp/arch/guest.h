@@ -52,11 +52,13 @@ void guest_reset(struct guest_regs *regs, struct guest_csrs *csrs, struct guest_
 		 u64 a0, u64 a1);
 
 /* Loads VS CSRs and hypervisor controls: hedeleg/hideleg/henvcfg/hcounteren are
- * constants set here once per hart; htimedelta as given (ticks). FP is marked Off. */
+ * constants set here once per hart; guest time = time + htimedelta (ticks).
+ * FP is Off in the regs of a vCPU that is not loaded: guest_reset and guest_save see to it. */
 void guest_load(const struct guest_csrs *csrs, u64 htimedelta);
 
 /* Stores live VS CSRs to `csrs`, disarms vstimecmp and clears hvip, so that an idle
- * hart is not woken for a vCPU that is not there. Saves FP if the guest dirtied it. */
+ * hart is not woken for a vCPU that is not there. Saves FP if the guest dirtied it,
+ * and marks it Off in `regs`, so that the next first use traps (cause 2). */
 void guest_save(struct guest_csrs *csrs, struct guest_regs *regs, struct guest_fp *fp);
 
 /* First FP instruction since guest_load(): loads the registers, FS = Clean. */
