@@ -7,6 +7,10 @@
  *
  * Registers: s0 the counter, s1 where the next digit goes, s2 digits left.
  */
+	.equ	line_len, 28		/* "pando-mark ", 16 digits, newline */
+	.equ	image_size, 0x10000
+
+	.option	norelax			/* nobody has set gp */
 	.globl	_start
 _start:
 #ifdef ENTRY
@@ -61,7 +65,3 @@ begin:
 	.data
 line:	.ascii	"pando-mark "
 digits:	.ascii	"................\n"
-line_len = . - line
-#ifdef ENTRY
-image_size = 0x10000
-#endif

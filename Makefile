@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# `make help` says what there is. Public targets set the machine up first (scripts/setup does nothing once all is
+# there) and then call make again for the files, whose rules need the tools in place.
+
+BUILD := build
+CROSS := riscv64-unknown-elf-
+HOSTCC := gcc
+PYTHON := /usr/bin/python3
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+SETUP := scripts/setup
+AGAIN := +@$(MAKE) -j2
+
+.PHONY: all setup demo run test test-host test-qemu check bench soak clean distclean format help files host-files
+.SECONDARY:
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+all: ## build Pando, the guests and the host tests
+	@$(SETUP) --optional-guest
+	$(AGAIN) files host-files
+
+setup: ## install and fetch what building and running need, newer QEMU included
+	@$(SETUP) packages libfdt guest qemu
+
+demo: ## boot Linux, freeze it, clone it a hundred times, check every result
+	@$(SETUP)
+	$(AGAIN) $(BUILD)/pando.elf $(BUILD)/demo.dtb
+	@scripts/qemu --harts 2 --mem 4G --bundle $(BUILD)/demo.dtb --append demo=quit
+
+run: ## the same machine, with Pando's shell
+	@$(SETUP)
+	$(AGAIN) $(BUILD)/pando.elf $(BUILD)/demo.dtb
+	@scripts/qemu --harts 2 --mem 4G --bundle $(BUILD)/demo.dtb --append demo=shell
+
+test: ## every test; the last line counts them
+	@$(SETUP) --optional-guest
+	$(AGAIN) files host-files
+	@scripts/test
+
+test-host: ## the tests that run natively, under ASan and UBSan
+	@$(SETUP) packages libfdt
+	$(AGAIN) host-files
+	@scripts/test --only host
+
+test-qemu: ## the tests that drive QEMU
+	@$(SETUP) --optional-guest
+	$(AGAIN) files
+	@scripts/test --only qemu
+
+check: ## layers, sizes, headers, format, cppcheck, shellcheck
+	@$(SETUP) packages libfdt
+	@scripts/check
+
+bench: ## measure; figures go to build/bench
+	@$(SETUP)
+	$(AGAIN) files
+	@$(PYTHON) tests/bench/run.py
+
+soak: ## the random tests, for as long as it takes to trust them
+	@$(SETUP) --optional-guest
+	$(AGAIN) files host-files
+	@scripts/test --soak
+
+format: ## lay the C sources out as .clang-format says
+	@$(SETUP) packages
+	@scripts/check --format
+
+clean: ## remove what was built, keep what was fetched
+	rm -rf $(filter-out %/libfdt-src %/linux %/qemu,$(wildcard $(BUILD)/*))
+
+distclean: ## remove build/
+	rm -rf $(BUILD)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# ---- the hypervisor
+
+WARN := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wvla -Wswitch-enum -Wconversion -Werror
+STD := -std=gnu11 -g -fno-omit-frame-pointer -fno-common
+
+# With -misa-spec=2.2 the base carries the CSR instructions and fence.i, and gcc finds picolibc's soft-float library.
+TARGET := -march=rv64imac -misa-spec=2.2 -mabi=lp64 -mcmodel=medany
+PICOLIBC := --specs=picolibc.specs -DPICOLIBC_INTEGER_PRINTF_SCANF
+HYP_CFLAGS := $(TARGET) $(PICOLIBC) $(STD) $(WARN) -O2 -fno-stack-protector -fno-pic
+HYP_CPPFLAGS := -MMD -MP -Ihyp -isystem $(BUILD)/libfdt-src $(CPPFLAGS)
+HYP_LDFLAGS := $(TARGET) $(PICOLIBC) -nostartfiles -static -T platform/virt/pando.lds -Wl,--build-id=none,-z,max-page-size=4096
+HYP_LDFLAGS += $(shell $(CROSS)ld --help 2>/dev/null | grep -q no-warn-rwx && echo -Wl,--no-warn-rwx-segments)
+
+HYP_SRC := $(shell find hyp platform -name '*.[cS]' 2>/dev/null | LC_ALL=C sort)
+HYP_OBJ := $(patsubst %,$(BUILD)/%.o,$(HYP_SRC))
+
+FDT_NAMES := fdt fdt_ro fdt_wip fdt_sw fdt_rw fdt_strerror fdt_empty_tree fdt_addresses fdt_check fdt_overlay
+FDT_OBJ := $(FDT_NAMES:%=$(BUILD)/libfdt/%.o)
+
+GUESTS := $(patsubst guests/tiny/%,$(BUILD)/guests/%.bin,$(basename $(wildcard guests/tiny/*.[cS])))
+
+files: $(BUILD)/pando.elf $(GUESTS) $(if $(wildcard $(BUILD)/linux/.stamp),$(BUILD)/demo.dtb)
+
+$(BUILD)/pando.elf: $(HYP_OBJ) $(BUILD)/libfdt.a platform/virt/pando.lds
+	@echo "  LD   $@"
+	@$(CROSS)gcc $(HYP_LDFLAGS) -Wl,-Map=$(BUILD)/pando.map -o $@ $(HYP_OBJ) $(BUILD)/libfdt.a
+
+$(BUILD)/%.c.o: %.c Makefile | $(BUILD)/libfdt-src/.stamp
+	@echo "  CC   $<"
+	@mkdir -p $(@D)
+	@$(CROSS)gcc $(HYP_CPPFLAGS) $(HYP_CFLAGS) -c -o $@ $<
+
+$(BUILD)/%.S.o: %.S Makefile
+	@echo "  AS   $<"
+	@mkdir -p $(@D)
+	@$(CROSS)gcc $(HYP_CPPFLAGS) $(TARGET) -g -c -o $@ $<
+
+$(BUILD)/libfdt.a: $(FDT_OBJ)
+	@rm -f $@
+	@$(CROSS)ar rcs $@ $^
+
+$(BUILD)/libfdt/%.o: $(BUILD)/libfdt-src/.stamp
+	@echo "  CC   libfdt/$*.c"
+	@mkdir -p $(@D)
+	@$(CROSS)gcc $(TARGET) $(PICOLIBC) $(STD) -O2 -I$(BUILD)/libfdt-src -c -o $@ $(BUILD)/libfdt-src/$*.c
+
+$(BUILD)/libfdt-src/.stamp:
+	@$(SETUP) libfdt
+
+# ---- guests
+
+GUEST_LIB_SRC := $(wildcard guests/tiny/lib/*.[cS])
+GUEST_LIB_OBJ := $(patsubst %,$(BUILD)/%.o,$(GUEST_LIB_SRC))
+GUEST_LDFLAGS := $(TARGET) $(PICOLIBC) -nostartfiles -static -T guests/tiny/guest.lds -Wl,--build-id=none
+GUEST_LDFLAGS += $(filter -Wl$(comma)--no-warn%,$(HYP_LDFLAGS))
+
+$(BUILD)/guests/%.o: HYP_CPPFLAGS += -Iguests/tiny/lib
+
+$(BUILD)/guests/%.bin: $(BUILD)/guests/%.elf
+	@$(CROSS)objcopy -O binary $< $@
+
+$(BUILD)/guests/%.elf: $(BUILD)/guests/tiny/%.c.o $(GUEST_LIB_OBJ) guests/tiny/guest.lds
+	@echo "  LD   $@"
+	@$(CROSS)gcc $(GUEST_LDFLAGS) -o $@ $(filter %.o,$^)
+
+$(BUILD)/guests/%.elf: $(BUILD)/guests/tiny/%.S.o $(GUEST_LIB_OBJ) guests/tiny/guest.lds
+	@echo "  LD   $@"
+	@$(CROSS)gcc $(GUEST_LDFLAGS) -o $@ $(filter %.o,$^)
+
+$(BUILD)/demo.dtb: dts/demo.dts $(BUILD)/linux/Image $(BUILD)/linux/initrd.cpio $(BUILD)/demo-expect.bin
+	@echo "  DTC  $@"
+	@dtc -q -I dts -O dtb -i $(BUILD) -o $@ $<
+
+$(BUILD)/demo-expect.bin: scripts/mkexpect
+	@mkdir -p $(@D)
+	@scripts/mkexpect -o $@
+
+$(BUILD)/linux/Image $(BUILD)/linux/busybox: | $(BUILD)/linux/.stamp
+$(BUILD)/linux/.stamp:
+	@$(SETUP) guest
+
+INITRD := dir:/dev node:/dev/console=c,5,1 dir:/proc dir:/sys dir:/bin link:/bin/sh=busybox
+INITRD += file:/bin/busybox=$(BUILD)/linux/busybox
+
+$(BUILD)/linux/initrd.cpio: guests/linux/init scripts/mkcpio $(BUILD)/linux/busybox
+	@scripts/mkcpio -o $@ $(INITRD) file:/init=guests/linux/init
+
+$(BUILD)/linux/mark.cpio: $(BUILD)/linux/mark scripts/mkcpio $(BUILD)/linux/busybox
+	@scripts/mkcpio -o $@ $(INITRD) file:/init=$<
+
+$(BUILD)/linux/mark: guests/linux/mark.S
+	@$(CROSS)gcc $(TARGET) -nostdlib -static -Wl,-Ttext=0x10000,--build-id=none -o $@ $<
+
+$(BUILD)/linux/mark-entry: guests/linux/mark.S
+	@$(CROSS)gcc $(TARGET) -DENTRY -nostdlib -static -Wl,-Ttext=0x80200000,--build-id=none -o $@.elf $<
+	@$(CROSS)objcopy -O binary $@.elf $@
+
+# ---- host tests: the real code above arch/, on the fake arch, natively
+
+HOST_FLOORS := lib mm drv vm sbi dev run ctl
+HOST_SRC := $(shell find $(filter $(wildcard hyp/*),$(HOST_FLOORS:%=hyp/%)) /dev/null -name '*.c' 2>/dev/null | LC_ALL=C sort)
+HOST_SRC += $(wildcard tests/host/fake_arch/*.c tests/host/lib/*.c)
+HOST_OBJ := $(patsubst %.c,$(BUILD)/host/%.o,$(HOST_SRC))
+HOST_TESTS := $(patsubst tests/host/%.c,$(BUILD)/host/%,$(wildcard tests/host/test_*.c))
+HOST_CPPFLAGS := -MMD -MP -DPANDO_HOST -Itests/host/fake_arch -Itests/host -Ihyp
+HOST_CFLAGS := $(STD) $(WARN) -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
+
+host-files: $(HOST_TESTS)
+
+$(HOST_TESTS): $(BUILD)/host/%: $(BUILD)/host/tests/host/%.o $(BUILD)/host/libpando.a
+	@echo "  LD   $@"
+	@$(HOSTCC) $(HOST_CFLAGS) -o $@ $^ -lcmocka -lfdt
+
+$(BUILD)/host/libpando.a: $(HOST_OBJ)
+	@rm -f $@
+	@ar rcs $@ $^
+
+$(BUILD)/host/%.o: %.c Makefile
+	@echo "  HOSTCC $<"
+	@mkdir -p $(@D)
+	@$(HOSTCC) $(HOST_CPPFLAGS) $(HOST_CFLAGS) -c -o $@ $<
+
+comma := ,
+-include $(shell find $(BUILD) -name '*.d' -not -path '$(BUILD)/qemu/*' 2>/dev/null)
