@@ -148,6 +148,7 @@ void guest_main(void)
 		test_errors(self, other);
 	test_start_stop(other);
 	test_suspend(other, sleeper, "retentive suspend");
-	test_suspend(other, deep_sleeper, "non-retentive suspend");
+	if (under_pando()) /* OpenSBI 1.5 loses the opaque argument */
+		test_suspend(other, deep_sleeper, "non-retentive suspend");
 	test_crowd(guest_arg("rounds", 300));
 }
