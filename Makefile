@@ -4,6 +4,7 @@
 # there) and then call make again for the files, whose rules need the tools in place.
 
 BUILD := build
+comma := ,
 CROSS := riscv64-unknown-elf-
 HOSTCC := gcc
 PYTHON := /usr/bin/python3
@@ -12,7 +13,7 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 SETUP := scripts/setup
 AGAIN := +@$(MAKE) -j2
 
-.PHONY: all setup demo run test test-host test-qemu check bench soak clean distclean format help files host-files
+.PHONY: all setup demo run test test-host test-qemu check bench soak clean distclean format help files host-files print-cflags
 .SECONDARY:
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -27,12 +28,12 @@ setup: ## install and fetch what building and running need, newer QEMU included
 demo: ## boot Linux, freeze it, clone it a hundred times, check every result
 	@$(SETUP)
 	$(AGAIN) $(BUILD)/pando.elf $(BUILD)/demo.dtb
-	@scripts/qemu --harts 2 --mem 4G --bundle $(BUILD)/demo.dtb --append demo=quit
+	@scripts/qemu --harts 2 --mem 4G --bundle $(BUILD)/demo.dtb
 
-run: ## the same machine, with Pando's shell
+run: ## the same, and then Pando's shell
 	@$(SETUP)
-	$(AGAIN) $(BUILD)/pando.elf $(BUILD)/demo.dtb
-	@scripts/qemu --harts 2 --mem 4G --bundle $(BUILD)/demo.dtb --append demo=shell
+	$(AGAIN) $(BUILD)/pando.elf $(BUILD)/run.dtb
+	@scripts/qemu --harts 2 --mem 4G --bundle $(BUILD)/run.dtb
 
 test: ## every test; the last line counts them
 	@$(SETUP) --optional-guest
@@ -73,12 +74,16 @@ clean: ## remove what was built, keep what was fetched
 distclean: ## remove build/
 	rm -rf $(BUILD)
 
+print-cflags: # for scripts/check-headers
+	@echo $(filter-out -MMD -MP,$(HYP_CPPFLAGS)) $(HYP_CFLAGS)
+
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # ---- the hypervisor
 
 WARN := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wvla -Wswitch-enum -Wconversion -Werror
+WARN += -Wno-format-truncation # where text is cut, that is what the size is for
 STD := -std=gnu11 -g -fno-omit-frame-pointer -fno-common
 
 # With -misa-spec=2.2 the base carries the CSR instructions and fence.i, and gcc finds picolibc's soft-float library.
@@ -97,7 +102,7 @@ FDT_OBJ := $(FDT_NAMES:%=$(BUILD)/libfdt/%.o)
 
 GUESTS := $(patsubst guests/tiny/%,$(BUILD)/guests/%.bin,$(basename $(wildcard guests/tiny/*.[cS])))
 
-files: $(BUILD)/pando.elf $(GUESTS) $(if $(wildcard $(BUILD)/linux/.stamp),$(BUILD)/demo.dtb)
+files: $(BUILD)/pando.elf $(GUESTS) $(if $(wildcard $(BUILD)/linux/.stamp),$(BUILD)/demo.dtb $(BUILD)/run.dtb)
 
 $(BUILD)/pando.elf: $(HYP_OBJ) $(BUILD)/libfdt.a platform/virt/pando.lds
 	@echo "  LD   $@"
@@ -137,17 +142,19 @@ $(BUILD)/guests/%.o: HYP_CPPFLAGS += -Iguests/tiny/lib
 $(BUILD)/guests/%.bin: $(BUILD)/guests/%.elf
 	@$(CROSS)objcopy -O binary $< $@
 
-$(BUILD)/guests/%.elf: $(BUILD)/guests/tiny/%.c.o $(GUEST_LIB_OBJ) guests/tiny/guest.lds
+$(BUILD)/guests/%.elf: $(BUILD)/guests/tiny/%.c.o $(GUEST_LIB_OBJ) $(BUILD)/libfdt.a guests/tiny/guest.lds
 	@echo "  LD   $@"
-	@$(CROSS)gcc $(GUEST_LDFLAGS) -o $@ $(filter %.o,$^)
+	@$(CROSS)gcc $(GUEST_LDFLAGS) -o $@ $(filter %.o %.a,$^)
 
-$(BUILD)/guests/%.elf: $(BUILD)/guests/tiny/%.S.o $(GUEST_LIB_OBJ) guests/tiny/guest.lds
+$(BUILD)/guests/%.elf: $(BUILD)/guests/tiny/%.S.o $(GUEST_LIB_OBJ) $(BUILD)/libfdt.a guests/tiny/guest.lds
 	@echo "  LD   $@"
-	@$(CROSS)gcc $(GUEST_LDFLAGS) -o $@ $(filter %.o,$^)
+	@$(CROSS)gcc $(GUEST_LDFLAGS) -o $@ $(filter %.o %.a,$^)
 
-$(BUILD)/demo.dtb: dts/demo.dts $(BUILD)/linux/Image $(BUILD)/linux/initrd.cpio $(BUILD)/demo-expect.bin
+$(BUILD)/run.dtb: dts/demo.dts
+
+$(BUILD)/%.dtb: dts/%.dts $(BUILD)/linux/Image $(BUILD)/linux/initrd.cpio $(BUILD)/demo-expect.bin
 	@echo "  DTC  $@"
-	@dtc -q -I dts -O dtb -i $(BUILD) -o $@ $<
+	@dtc -q -I dts -O dtb -i $(BUILD) -i dts -o $@ $<
 
 $(BUILD)/demo-expect.bin: scripts/mkexpect
 	@mkdir -p $(@D)
@@ -177,7 +184,7 @@ $(BUILD)/linux/mark-entry: guests/linux/mark.S
 
 HOST_FLOORS := lib mm drv vm sbi dev run ctl
 HOST_SRC := $(shell find $(filter $(wildcard hyp/*),$(HOST_FLOORS:%=hyp/%)) /dev/null -name '*.c' 2>/dev/null | LC_ALL=C sort)
-HOST_SRC += $(wildcard tests/host/fake_arch/*.c tests/host/lib/*.c)
+HOST_SRC += $(filter-out tests/host/test_%,$(wildcard tests/host/*.c tests/host/fake_arch/*.c))
 HOST_OBJ := $(patsubst %.c,$(BUILD)/host/%.o,$(HOST_SRC))
 HOST_TESTS := $(patsubst tests/host/%.c,$(BUILD)/host/%,$(wildcard tests/host/test_*.c))
 HOST_CPPFLAGS := -MMD -MP -DPANDO_HOST -Itests/host/fake_arch -Itests/host -Ihyp
@@ -198,5 +205,4 @@ $(BUILD)/host/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@$(HOSTCC) $(HOST_CPPFLAGS) $(HOST_CFLAGS) -c -o $@ $<
 
-comma := ,
 -include $(shell find $(BUILD) -name '*.d' -not -path '$(BUILD)/qemu/*' 2>/dev/null)
