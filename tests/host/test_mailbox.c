@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The mailbox: registers, parking and work, what a clone keeps, and random
+ * accesses; the generator behind ENTROPY against the RFC's own example.
+ */
+#include "dev_fake.h"
+#include "dev/mailbox.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define MAILBOX 0x04000000UL
+#define N_FUZZ  400000
+
+static struct mailbox *mailbox(void)
+{
+	return device_state(&fake.vm, DEV_MAILBOX);
+}
+
+static void give_work(u32 len)
+{
+	mailbox_give_work(&fake.vm, len);
+}
+
+static void test_read_only_registers(void **state)
+{
+	(void)state;
+	fake_vm(1);
+	fake.vm.clone_id = 17;
+	fake.vm.generation = 4711;
+	assert_int_equal(fake_get(0, MAILBOX, 4), 0x444e4150);
+	assert_int_equal(fake_get(0, MAILBOX + 0x04, 4), 1);
+	assert_int_equal(fake_get(0, MAILBOX + 0x08, 4), 0);
+	assert_int_equal(fake_get(0, MAILBOX + 0x0c, 4), 17);
+	assert_int_equal(fake_get(0, MAILBOX + 0x10, 4), 4711);
+	assert_int_equal(fake_get(0, MAILBOX + 0x18, 4), 0);
+	assert_int_equal(fake_get(0, MAILBOX + 0x20, 4), 4 << 20);
+	assert_int_equal(fake_get(0, MAILBOX + 0x00, 8), 0x1444e4150);
+	assert_int_equal(fake_get(0, MAILBOX + 0x08, 8), 17UL << 32);
+	fake.vm.window.len = 6UL << 32;
+	assert_int_equal(fake_get(0, MAILBOX + 0x20, 8), 6UL << 32);
+	for (u64 o = 0; o < MAILBOX_REGS_END; o += 4) {
+		if (o != MAILBOX_REG_READY && o != MAILBOX_REG_DONE)
+			fake_put(0, MAILBOX + o, 4, 0xffffffff);
+	}
+	assert_int_equal(fake_get(0, MAILBOX, 4), 0x444e4150);
+	assert_int_equal(fake.events, 0);
+}
+
+static void test_ready(void **state)
+{
+	(void)state;
+	fake_vm(2);
+	fake_put(0, MAILBOX + 0x08, 4, 1);
+	assert_int_equal(fake.events, VM_EV_READY);
+	assert_true(fake.vm.stats.ready != 0);
+	assert_int_equal(fake.vcpus[0].holds, 0);
+	fake.vm.hold_at_ready = true;
+	fake_put(0, MAILBOX + 0x08, 8, 1);
+	assert_int_equal(fake.vcpus[0].holds, HOLD_READY);
+	assert_int_equal(fake.vcpus[1].holds, 0);
+	/* A clone goes on. */
+	fake.vcpus[0].holds = 0;
+	fake.vm.template = &fake.vm;
+	fake_put(0, MAILBOX + 0x08, 4, 1);
+	assert_int_equal(fake.vcpus[0].holds, 0);
+}
+
+static void test_next_parks_until_work(void **state)
+{
+	u64 value = 0;
+
+	(void)state;
+	fake_vm(2);
+	assert_int_equal(fake_load(0, MAILBOX + 0x14, 4, &value), MMIO_WAIT);
+	assert_int_equal(fake_load(1, MAILBOX + 0x10, 8, &value), MMIO_WAIT);
+	assert_true(fake.vcpus[0].holds == HOLD_WORK && fake.vcpus[1].holds == HOLD_WORK);
+	give_work(99);
+	assert_true(fake.vcpus[0].holds == 0 && fake.vcpus[1].holds == 0);
+	/* One of the two wins, the other waits again. */
+	assert_int_equal(fake_get(1, MAILBOX + 0x10, 8), 99UL << 32);
+	assert_int_equal(fake_load(0, MAILBOX + 0x14, 4, &value), MMIO_WAIT);
+	assert_int_equal(fake.vcpus[0].holds, HOLD_WORK);
+	/* Work that is there already: no wait.  An empty payload is work too. */
+	give_work(0);
+	assert_int_equal(fake.vcpus[0].holds, 0);
+	assert_int_equal(fake_get(0, MAILBOX + 0x14, 4), 0);
+	assert_int_equal(fake_load(0, MAILBOX + 0x14, 4, &value), MMIO_WAIT);
+}
+
+static void test_done(void **state)
+{
+	(void)state;
+	fake_vm(1);
+	fake_put(0, MAILBOX + 0x18, 4, 64);
+	assert_int_equal(fake.vm.result_len, 64);
+	assert_int_equal(fake.events, VM_EV_DONE);
+	assert_true(fake.vm.stats.done != 0);
+	fake.events = 0;
+	assert_int_equal(fake_store(0, MAILBOX + 0x18, 4, (4 << 20) + 1), MMIO_FAULT);
+	assert_int_equal(fake_store(0, MAILBOX + 0x18, 8, 0xffffffff), MMIO_FAULT);
+	assert_int_equal(fake.vm.result_len, 64);
+	assert_int_equal(fake.events, 0);
+	fake_put(0, MAILBOX + 0x18, 8, 4 << 20);
+	assert_int_equal(fake.vm.result_len, 4 << 20);
+}
+
+static void test_clone(void **state)
+{
+	u32 random[2][40];
+	u64 value;
+
+	(void)state;
+	fake_vm(1);
+	for (u32 round = 0; round < 2; round++) {
+		struct mailbox copy = *mailbox();
+
+		give_work(5);
+		for (u32 i = 0; i < 40; i++)
+			random[round][i] = (u32)fake_get(0, MAILBOX + 0x1c, 4);
+		/* Twice from the same frozen state: as two clones. */
+		*mailbox() = copy;
+		mailbox_type.cloned(&fake.vm, mailbox());
+		assert_int_equal(fake_load(0, MAILBOX + 0x14, 4, &value), MMIO_WAIT);
+	}
+	for (u32 i = 0; i < 40; i++) {
+		for (u32 j = 0; j < 40; j++)
+			assert_int_not_equal(random[0][i], random[1][j]);
+		for (u32 j = 0; j < i; j++)
+			assert_int_not_equal(random[0][i], random[0][j]);
+	}
+	/* A template takes no work. */
+	mailbox_type.init(&fake.vm, mailbox());
+	fake.vm.state = VM_TEMPLATE;
+	give_work(5);
+	assert_false(mailbox()->has_work);
+}
+
+static void test_spent_words_are_gone(void **state)
+{
+	(void)state;
+	fake_vm(1);
+	for (u32 i = 0; i < 100; i++) {
+		u32 word = (u32)fake_get(0, MAILBOX + 0x1c, 4);
+
+		for (u32 j = 0; j < ENTROPY_BLOCK_WORDS; j++)
+			assert_int_not_equal(mailbox()->random[j], word);
+	}
+}
+
+/* RFC 8439, section 2.3.2. */
+static void test_chacha20(void **state)
+{
+	static const u32 in[] = { 0x61707865, 0x3320646e, 0x79622d32, 0x6b206574,
+		                  0x03020100, 0x07060504, 0x0b0a0908, 0x0f0e0d0c,
+		                  0x13121110, 0x17161514, 0x1b1a1918, 0x1f1e1d1c,
+		                  0x00000001, 0x09000000, 0x4a000000, 0x00000000 };
+	static const u32 expected[] = { 0xe4e7f110, 0x15593bd1, 0x1fdd0f50, 0xc47120a3,
+		                        0xc7f4d1c7, 0x0368c033, 0x9aaa2204, 0x4e6cd4c3,
+		                        0x466482d2, 0x09aa9f07, 0x05d7c214, 0xa2028bd9,
+		                        0xd19c12b5, 0xb94e16de, 0xe883d0cb, 0x4e3c50a2 };
+	u32 out[ENTROPY_BLOCK_WORDS];
+
+	(void)state;
+	entropy_chacha20(in, out);
+	assert_memory_equal(out, expected, sizeof(out));
+}
+
+static void test_fuzz(void **state)
+{
+	(void)state;
+	fake_seed();
+	fake_vm(4);
+	for (u32 i = 0; i < N_FUZZ; i++) {
+		u64 r = fake_random(), value = fake_random();
+		u32 len = 1U << (r & 3), id = r >> 2 & 3;
+		u64 o = (r & 0x10) != 0 ? r >> 8 & 0x3f : (r >> 8) % (0x1000 - 8);
+		bool fits = len >= 4 && o % len == 0 && o + len <= MAILBOX_REGS_END;
+		enum mmio m;
+
+		fake.vcpus[id].holds = 0;
+		if ((r & 0x20) != 0) {
+			bool too_long = (o == MAILBOX_REG_DONE) && (u32)value > 4 << 20;
+
+			m = fake_store(id, MAILBOX + o, len, value);
+			assert_int_equal(m, fits && !too_long ? MMIO_OK : MMIO_FAULT);
+		} else {
+			bool waits = o + len == MAILBOX_REG_NEXT + 4 && !mailbox()->has_work;
+
+			m = fake_load(id, MAILBOX + o, len, &value);
+			assert_int_equal(m, !fits ? MMIO_FAULT : waits ? MMIO_WAIT : MMIO_OK);
+			assert_int_equal(fake.vcpus[id].holds, m == MMIO_WAIT ? HOLD_WORK : 0);
+		}
+		assert_true(fake.vm.result_len <= fake.vm.window.len);
+		if (r >> 61 == 0)
+			give_work((u32)value);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_read_only_registers),
+		cmocka_unit_test(test_ready),
+		cmocka_unit_test(test_next_parks_until_work),
+		cmocka_unit_test(test_done),
+		cmocka_unit_test(test_clone),
+		cmocka_unit_test(test_spent_words_are_gone),
+		cmocka_unit_test(test_chacha20),
+		cmocka_unit_test(test_fuzz),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
