@@ -15,7 +15,7 @@ struct audit_result {
 	char first[160];		    /* the first disagreement, in words */
 };
 
-/* Drains the reaper first.  ERR_NOMEM when there is no memory for the recount itself. */
+/* Frees first what waits to be freed.  Needs no memory. */
 void audit_run(struct audit_result *r);
 
 #endif

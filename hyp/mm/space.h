@@ -6,10 +6,8 @@
  * starts with an empty root (space_init) or as one more reference to a frozen
  * root (space_clone); it grows private tables and frames only where it writes.
  *
- * Translations: a hart that runs a space, or fetches through it, is inside a
- * "window" (space_enter .. space_leave).  Whoever changes what others may have
- * cached bumps the space's fence generation and waits only for harts inside
- * their window; a hart outside owes the fence at its next space_enter().
+ * Every fault, and every access by Pando on the guest's behalf, comes through
+ * here; what harts may have cached of the result is mm/tlb.h's business.
  */
 #ifndef MM_SPACE_H
 #define MM_SPACE_H
@@ -18,6 +16,7 @@
 #include "arch/lock.h"
 #include "lib/err.h"
 #include "lib/types.h"
+#include "mm/tlb.h"
 #include <sys/queue.h>
 
 struct table;
@@ -49,11 +48,7 @@ struct space {
 	struct region region[SPACE_REGIONS_MAX]; /* I */
 	u32 n_regions;				 /* I */
 	bool frozen;				 /* s: a template; never written again */
-	_Atomic u64 vmid_tag;			 /* a: generation << 16 | VMID */
-	_Atomic u64 hgatp;			 /* a: what a hart loads; changes with root and VMID */
-	_Atomic u64 fence_gen;			 /* a: bumped by every change others may have cached */
-	u64 seen_gen[HART_MAX];			 /* o: fence_gen this hart has honoured */
-	u8 last_vcpu[HART_MAX];			 /* o: vCPU of this space that this hart ran last, +1 */
+	struct tlb tlb;				 /*   what harts may have cached of it: mm/tlb.h */
 	u64 breaks[BREAK_N_CLASSES];		 /* s */
 	LIST_ENTRY(space) link;			 /*   list of all spaces, under its own lock */
 };
@@ -84,9 +79,16 @@ void space_reset(struct space *s, struct space *template);
 /* Drops the root; what reaches zero is freed later by space_reap().  The caller does not wait. */
 void space_fini(struct space *s);
 
-/* Frees at most `budget` tables of destroyed spaces; returns whether work is left.
- * Called by idle harts, and before any verdict of "out of memory". */
+/* Frees at most `budget` tables of destroyed spaces; returns whether work is left. */
 bool space_reap(u32 budget);
+
+/* One piece of work for a hart that has nothing else to do: frees tables, keeps zeroed frames and
+ * roots ready, dissolves blocks.  Returns whether there is more. */
+bool space_idle_work(void);
+
+/* Memory is short: frees what waits to be freed, gives up what is kept ready, dissolves blocks.
+ * Returns whether that freed anything.  No space lock held. */
+bool space_relieve(void);
 
 /* Is [gpa, gpa + len) memory of this space? */
 bool space_has(const struct space *s, gpa_t gpa, u64 len);
@@ -98,31 +100,38 @@ bool space_has(const struct space *s, gpa_t gpa, u64 len);
  */
 enum err must_check space_fault(struct space *s, gpa_t gpa, enum access access);
 
-/* The same for Pando's own access on the guest's behalf, and the address of the byte:
- * *ptr stays valid while the caller holds s->lock (which it must take before). */
+/* The same for Pando's own access on the guest's behalf, and the address of the byte: *ptr is valid,
+ * to the end of its page, while the caller holds s->lock.  A read of an absent page gives zeroes and
+ * changes nothing.  ERR_STATE: a write to a template. */
 enum err must_check space_pin_locked(struct space *s, gpa_t gpa, enum access access, u8 **ptr);
 
 /* Loads a contiguous image into whole 2 MiB blocks at a 2 MiB aligned gpa (rest of the last
  * block zeroed).  Only before the first entry. ERR_NOMEM, ERR_RANGE. */
 enum err must_check space_load(struct space *s, gpa_t gpa, const void *image, u64 len);
 
-/*
- * Opens the window in which this hart uses translations of `s`: loads hgatp if another
- * space was loaded or the root changed, honours owed fences.  `vcpu_id`, `moved`: flushes
- * VS-stage entries when another vCPU of the space ran here last, or this one ran elsewhere
- * since.  Called with no lock held, right before guest entry or an HLVX fetch.
- */
-void space_enter(struct space *s, u32 vcpu_id, bool moved);
-void space_leave(void);
+/* Before guest entry or an HLVX fetch, and right after it: see tlb_open(). */
+static inline void space_enter(struct space *s, u32 vcpu_id, bool moved)
+{
+	tlb_open(&s->tlb, vcpu_id, moved);
+}
 
-/* This hart stops using any space's tables (idle, or before its VM is destroyed). */
-void space_unload(void);
+static inline void space_leave(void)
+{
+	tlb_close();
+}
+
+/* The hart has no vCPU any more. */
+static inline void space_unload(void)
+{
+	tlb_unload();
+}
 
 /* Memory of one space, by a walk: frames it alone holds, shared ones, table frames. */
 struct space_usage {
 	u64 private_frames; /* counted frames and block slots that only this space reaches */
 	u64 shared_frames;  /* mapped, but reached by others too */
 	u64 zero_pages;	    /* mappings of the zero frame */
+	u64 retained_frames; /* slots of its own blocks that no table maps */
 	u64 table_frames;   /* frames of tables that this space alone holds (root = 4) */
 };
 void space_usage(struct space *s, struct space_usage *u);

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The recount, in three passes over records that carry a second counter:
+ *
+ *   clear    every counted frame's, table's and block's audit counter;
+ *   count    walk all spaces, each table once, and count who names what; on the way
+ *            check what can be seen there: kinds, bitmaps, bounds, writable leaves;
+ *   compare  every record of the frame table with what was counted.
+ *
+ * Memory that leaked has a record and no counter; memory freed too early has a
+ * counter and no record.  Both are faults, and the first is put into words.
+ */
+#include "mm/audit.h"
+
+#include <stdio.h>
+#include <string.h>
+#include "arch/phys.h"
+#include "mm/space.h"
+#include "mm/table.h"
+
+struct audit {
+	struct audit_result *r;
+	u64 n_block_frames; /* slots of all blocks that were reached */
+	u64 n_table_frames;
+	u64 class[FRAME_N_CLASSES];
+};
+
+static void fault(struct audit *a, const char *what, u64 where)
+{
+	if (a->r->faults++ == 0)
+		snprintf(a->r->first, sizeof(a->r->first), "%s at %#lx", what, (unsigned long)where);
+}
+
+/* ---- clear ---- */
+
+static void clear_frame(struct frame *f, void *arg)
+{
+	(void)arg;
+	if (f->class == FRAME_COUNTED)
+		f->link.audit = 0;
+	if (f->class != FRAME_TABLE)
+		return;
+	f->link.table->audit = 0;
+	if (f->link.table->block)
+		f->link.table->block->audit = 0;
+}
+
+static void clear_contiguous(struct frame *f, void *arg)
+{
+	(void)arg;
+	if (f->class != FRAME_TABLE || f->link.table->level != 1)
+		return;
+	for (u32 i = 0; i < N_ENTRIES; i++) {
+		u64 pte = f->link.table->pte[i];
+
+		if (pte && !pte_is_table(pte))
+			block_behind(pte)->audit = 0;
+	}
+}
+
+/* ---- count ---- */
+
+static void count_block(struct audit *a, struct block *b)
+{
+	if (b->audit++ > 0)
+		return;
+	a->r->blocks++;
+	a->n_block_frames += b->n;
+	if (b->is_contiguous)
+		return;
+	u32 n = 0;
+
+	for (struct frame *f = b->first; f; f = f->link.next, n++)
+		if (f->class != FRAME_BLOCK)
+			fault(a, "slot of a block has another class", frame_hpa(f).v);
+	if (n != b->n)
+		fault(a, "block list has another length than its record", n);
+}
+
+static void count_leaf(struct audit *a, struct table *t, u32 i, bool exclusive)
+{
+	u64 pte = t->pte[i];
+	struct frame *f = frame_of(pte_hpa(pte));
+	u64 kind = pte_kind(pte);
+	bool alone = exclusive;
+
+	if (bit_test(t->counted, i) != (kind == KIND_LEAF))
+		fault(a, "bitmap of counted leaves is wrong", (u64)&t->pte[i]);
+	if (kind == KIND_LEAF) {
+		if (f->class != FRAME_COUNTED)
+			fault(a, "leaf names a frame that is not counted", frame_hpa(f).v);
+		else
+			f->link.audit++;
+		alone = alone && atomic_load(&f->count) == 1;
+	} else if (kind == KIND_PIECE) {
+		if (f->class != FRAME_BLOCK || f->slot != i || !t->block)
+			fault(a, "piece is not slot i of its table's block", frame_hpa(f).v);
+		alone = alone && t->block && !block_is_shared(t->block);
+	} else {
+		alone = false;
+		if (f->class != FRAME_ZERO)
+			fault(a, "zero entry names another frame", frame_hpa(f).v);
+	}
+	if (pte & PTE_W && !alone)
+		fault(a, "writable and shared", frame_hpa(f).v);
+	if (pte & PTE_W && !bit_test(t->armed_at, i))
+		fault(a, "writable and not armed", frame_hpa(f).v);
+}
+
+static void count_table(struct audit *a, struct table *t, bool exclusive);
+
+static void count_entry(struct audit *a, struct table *t, u32 i, bool exclusive)
+{
+	u64 pte = t->pte[i];
+
+	if (t->level == 1 && bit_test(t->counted, i) != (pte != 0))
+		fault(a, "bitmap of live entries is wrong", (u64)&t->pte[i]);
+	if (!pte)
+		return;
+	if (pte_is_table(pte)) {
+		struct table *below = table_below(pte);
+
+		if (below->level + 1 != t->level)
+			fault(a, "table of the wrong level", (u64)&t->pte[i]);
+		else if (below->armed && exclusive && t->level == 1 && !bit_test(t->armed_at, i))
+			fault(a, "armed table below an unarmed entry", (u64)&t->pte[i]);
+		else
+			count_table(a, below, exclusive);
+		return;
+	}
+	if (pte & PTE_W && (!exclusive || block_is_shared(block_behind(pte))))
+		fault(a, "writable and shared 2 MiB leaf", pte_hpa(pte).v);
+	count_block(a, block_behind(pte));
+}
+
+static void count_table(struct audit *a, struct table *t, bool exclusive)
+{
+	u32 n = t->level == 2 ? ROOT_ENTRIES : N_ENTRIES;
+
+	if (t->audit++ > 0)
+		return;
+	a->r->tables++;
+	a->n_table_frames += t->level == 2 ? BIT(ROOT_ORDER) : 1;
+	exclusive = exclusive && atomic_load(&t->count) == 1;
+	if (t->armed && !exclusive)
+		fault(a, "armed and shared table", ptr_hpa(t->pte).v);
+	if (t->block)
+		count_block(a, t->block);
+	for (u32 i = 0; i < n; i++) {
+		if (t->level == 2 && t->pte[i] && (i < t->lo || i >= t->hi))
+			fault(a, "live slot outside the root's bounds", ptr_hpa(t->pte).v);
+		if (t->level > 0)
+			count_entry(a, t, i, exclusive);
+		else if (t->pte[i] & PTE_V)
+			count_leaf(a, t, i, exclusive);
+		else if (bit_test(t->counted, i))
+			fault(a, "absent entry is marked as counted", ptr_hpa(t->pte).v);
+	}
+}
+
+static void count_space(struct space *s, void *arg)
+{
+	struct audit *a = arg;
+
+	a->r->spaces++;
+	if (atomic_load(&s->tlb.root) != ptr_hpa(s->root->pte).v)
+		fault(a, "harts load another root than the space has", atomic_load(&s->tlb.root));
+	count_table(a, s->root, true);
+}
+
+/* ---- compare ---- */
+
+static void compare_block(struct audit *a, struct block *b, u64 where)
+{
+	if (b->audit != atomic_load(&b->count))
+		fault(a, "count of a block is wrong", where);
+}
+
+static void compare_frame(struct frame *f, void *arg)
+{
+	struct audit *a = arg;
+	u64 hpa = frame_hpa(f).v;
+
+	a->r->frames++;
+	a->class[f->class]++;
+	if (f->class == FRAME_COUNTED && f->link.audit != atomic_load(&f->count))
+		fault(a, f->link.audit ? "count of a frame is wrong" : "leaked frame", hpa);
+	if (f->class != FRAME_TABLE)
+		return;
+	struct table *t = f->link.table;
+
+	if (t->audit != atomic_load(&t->count))
+		fault(a, t->audit ? "count of a table is wrong" : "leaked table", hpa);
+	if (t->block)
+		compare_block(a, t->block, hpa);
+	for (u32 i = 0; t->level == 1 && i < N_ENTRIES; i++)
+		if (t->pte[i] && !pte_is_table(t->pte[i]))
+			compare_block(a, block_behind(t->pte[i]), hpa);
+}
+
+void audit_run(struct audit_result *r)
+{
+	struct audit a = { .r = r };
+
+	memset(r, 0, sizeof(*r));
+	for (u32 tries = 0; space_reap(1024) && tries < 100000; tries++)
+		hart_relax();
+	frame_for_each(clear_frame, &a);
+	frame_for_each(clear_contiguous, &a);
+	space_for_each(count_space, &a);
+	frame_for_each(compare_frame, &a);
+	if (r->tables != table_n_records())
+		fault(&a, "tables that no space reaches", table_n_records() - r->tables);
+	if (r->blocks != block_n_records())
+		fault(&a, "blocks that no table reaches", block_n_records() - r->blocks);
+	if (a.n_block_frames != a.class[FRAME_BLOCK])
+		fault(&a, "frames of class block without a block", a.class[FRAME_BLOCK]);
+	if (a.n_table_frames != a.class[FRAME_TABLE])
+		fault(&a, "frames of class table without a table", a.class[FRAME_TABLE]);
+	if (frame_n_free() != a.class[FRAME_FREE] + frame_n_pooled())
+		fault(&a, "free lists and frame classes disagree", frame_n_free());
+}

@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The frame table and the free memory behind it.
+ *
+ * Frames are known by their index from the lowest RAM address (rounded down to
+ * 2 MiB, so that an index is as aligned as its address).  Free memory is a buddy
+ * system under one lock: the first record of a free run of 2^k frames has
+ * head = k + 1 and is linked in list k; the others have head 0.
+ *
+ * In front of it each hart keeps two small stacks of single frames, plain and
+ * zeroed, which only it touches.  An allocation takes the lock once per BATCH
+ * frames.  Idle harts fill their zeroed stack, so that a first touch of a page
+ * need not wait for 4 KiB of stores.
+ *
+ * Guests may not take the last frames: FRAME_FOR_GUEST stops at the reserve, so
+ * that tables can still be had when a guest has eaten everything else.
+ */
+#include "mm/frame.h"
+
+#include <string.h>
+#include "arch/hart.h"
+#include "arch/lock.h"
+#include "arch/page.h"
+#include "arch/phys.h"
+#include "lib/assert.h"
+
+#define MAX_ORDER 9U /* 2 MiB */
+#define N_ORDERS (MAX_ORDER + 1)
+#define NONE UINT32_MAX
+#define CACHE_LEN 64U
+#define BATCH (CACHE_LEN / 2)
+#define MIN_FRAMES (16UL << 20 >> PAGE_SHIFT)
+
+struct frame_cache {
+	u32 n_plain, n_zeroed; /* read by other harts for statistics only */
+	u32 plain[CACHE_LEN];
+	u32 zeroed[CACHE_LEN];
+} __attribute__((aligned(64)));
+
+static struct frame *records;
+static hpa_t base;
+static u32 n_records;
+static u64 n_usable;
+static u64 reserve; /* frames that FRAME_FOR_GUEST must leave */
+
+static struct spinlock lock = LOCK_INIT(LOCK_FRAMES);
+static u32 head_of[N_ORDERS]; /* lock: first free run of each order */
+static u64 n_buddy;	      /* lock: frames in the lists */
+
+static struct frame_cache cache[HART_MAX];
+static _Atomic u64 n_pooled; /* frames that table.c keeps ready, zeroed */
+static _Atomic u64 fail_countdown;
+
+struct frame *frame_of(hpa_t hpa)
+{
+	u64 i = (hpa.v - base.v) >> PAGE_SHIFT;
+
+	assert(i < n_records);
+	return &records[i];
+}
+
+static u32 index_of(const struct frame *f)
+{
+	return (u32)(f - records);
+}
+
+hpa_t frame_hpa(const struct frame *f)
+{
+	return HPA(base.v + ((u64)index_of(f) << PAGE_SHIFT));
+}
+
+/* ---- buddy lists, all under `lock` ---- */
+
+static void list_push(u32 i, u32 order)
+{
+	struct frame *f = &records[i];
+
+	f->head = (u8)(order + 1);
+	f->link.list.prev = NONE;
+	f->link.list.next = head_of[order];
+	if (head_of[order] != NONE)
+		records[head_of[order]].link.list.prev = i;
+	head_of[order] = i;
+}
+
+static void list_remove(u32 i, u32 order)
+{
+	struct frame *f = &records[i];
+
+	if (f->link.list.prev != NONE)
+		records[f->link.list.prev].link.list.next = f->link.list.next;
+	else
+		head_of[order] = f->link.list.next;
+	if (f->link.list.next != NONE)
+		records[f->link.list.next].link.list.prev = f->link.list.prev;
+	f->head = 0;
+}
+
+static void buddy_free(u32 i, u32 order)
+{
+	n_buddy += 1UL << order;
+	while (order < MAX_ORDER) {
+		u32 buddy = i ^ (1U << order);
+
+		if (buddy >= n_records || records[buddy].class != FRAME_FREE ||
+		    records[buddy].head != order + 1)
+			break;
+		list_remove(buddy, order);
+		i &= ~(1U << order);
+		order++;
+	}
+	list_push(i, order);
+}
+
+static u32 buddy_alloc(u32 order)
+{
+	u32 have = order, i;
+
+	while (have < N_ORDERS && head_of[have] == NONE)
+		have++;
+	if (have == N_ORDERS)
+		return NONE;
+	i = head_of[have];
+	list_remove(i, have);
+	while (have > order) {
+		have--;
+		list_push(i + (1U << have), have);
+	}
+	n_buddy -= 1UL << order;
+	return i;
+}
+
+static bool may_take(u64 n, enum frame_use use)
+{
+	return n_buddy >= n + (use == FRAME_FOR_GUEST ? reserve : 0);
+}
+
+/* ---- boot ---- */
+
+/* Where the area of `area` that covers or follows `addr` first begins; *skip is its end. */
+static u64 next_reserved(u64 addr, const struct mem_area *area, u32 n, u64 *skip)
+{
+	u64 begin = UINT64_MAX;
+
+	for (u32 k = 0; k < n; k++) {
+		u64 first = ALIGN_DOWN(area[k].base.v, PAGE_SIZE);
+		u64 end = ALIGN_UP(area[k].base.v + area[k].len, PAGE_SIZE);
+
+		if (end > addr && first < begin) {
+			begin = first;
+			*skip = end;
+		}
+	}
+	return begin;
+}
+
+/* Calls fn for each run of `ram` that is in no reserved area, until fn says false. */
+static void for_each_run(const struct mem_area *ram, const struct mem_area *reserved, u32 n,
+			 bool (*fn)(u64 begin, u64 end))
+{
+	u64 at = ALIGN_UP(ram->base.v, PAGE_SIZE);
+	u64 end = ALIGN_DOWN(ram->base.v + ram->len, PAGE_SIZE);
+
+	while (at < end) {
+		u64 skip = end, stop = u64_min(next_reserved(at, reserved, n, &skip), end);
+
+		if (stop > at && !fn(at, stop))
+			return;
+		at = stop == end ? end : u64_max(skip, at);
+	}
+}
+
+/* The frame table itself goes to the end of the first run that has room for it. */
+static bool place_records(u64 begin, u64 end)
+{
+	u64 len = ALIGN_UP((u64)n_records * sizeof(*records), PAGE_SIZE);
+
+	if (records || end - begin < len)
+		return !records;
+	records = hpa_ptr(HPA(end - len));
+	return false;
+}
+
+static bool release_run(u64 begin, u64 end)
+{
+	u32 i = (u32)((begin - base.v) >> PAGE_SHIFT), stop = (u32)((end - base.v) >> PAGE_SHIFT);
+
+	n_usable += stop - i;
+	while (i < stop) {
+		u32 order = 0;
+
+		while (order < MAX_ORDER && i + (2U << order) <= stop &&
+		       IS_ALIGNED(i, 2UL << order))
+			order++;
+		for (u32 k = 0; k < 1U << order; k++)
+			records[i + k].class = FRAME_FREE;
+		buddy_free(i, order);
+		i += 1U << order;
+	}
+	return true;
+}
+
+enum err frame_init(const struct mem_area *ram, u32 n_ram, const struct mem_area *reserved,
+		    u32 n_reserved)
+{
+	struct mem_area taken[MEM_AREAS_MAX + 1];
+	u64 low = UINT64_MAX, high = 0, len;
+
+	for (u32 k = 0; k < n_ram; k++) {
+		low = u64_min(low, ram[k].base.v);
+		high = u64_max(high, ram[k].base.v + ram[k].len);
+	}
+	if (low >= high)
+		return ERR_NOMEM;
+	base = HPA(ALIGN_DOWN(low, BLOCK_SIZE));
+	n_records = (u32)((high - base.v) >> PAGE_SHIFT);
+	records = NULL;
+	for (u32 k = 0; k < n_ram && !records; k++)
+		for_each_run(&ram[k], reserved, n_reserved, place_records);
+	if (!records || n_reserved > MEM_AREAS_MAX)
+		return ERR_NOMEM;
+	len = ALIGN_UP((u64)n_records * sizeof(*records), PAGE_SIZE);
+	for (u64 at = 0; at < len; at += PAGE_SIZE)
+		page_zero((u8 *)records + at); /* class FRAME_OWN, head 0 */
+	memcpy(taken, reserved, n_reserved * sizeof(taken[0]));
+	taken[n_reserved++] = (struct mem_area){ ptr_hpa(records), len };
+	for (u32 order = 0; order < N_ORDERS; order++)
+		head_of[order] = NONE;
+	memset(cache, 0, sizeof(cache));
+	n_buddy = n_usable = 0;
+	atomic_store(&n_pooled, 0);
+	for (u32 k = 0; k < n_ram; k++)
+		for_each_run(&ram[k], taken, n_reserved, release_run);
+	reserve = u64_min(n_usable / 64, 4096);
+	return n_usable < MIN_FRAMES ? ERR_NOMEM : ERR_OK;
+}
+
+/* ---- allocation ---- */
+
+static bool fails_by_order_of_a_test(void)
+{
+	if (__builtin_expect(atomic_load_explicit(&fail_countdown, memory_order_relaxed) == 0, 1))
+		return false;
+	return atomic_fetch_sub(&fail_countdown, 1) == 1;
+}
+
+static bool cache_refill(struct frame_cache *c, enum frame_use use)
+{
+	lock_acquire(&lock);
+	while (c->n_plain < BATCH && may_take(1, use)) {
+		u32 i = buddy_alloc(0);
+
+		if (i == NONE)
+			break;
+		c->plain[c->n_plain++] = i;
+	}
+	lock_release(&lock);
+	return c->n_plain > 0;
+}
+
+struct frame *frame_alloc(enum frame_use use)
+{
+	struct frame_cache *c = &cache[hart_index()];
+
+	if (fails_by_order_of_a_test())
+		return NULL;
+	if (c->n_plain == 0 && !cache_refill(c, use)) {
+		if (c->n_zeroed == 0)
+			return NULL;
+		return &records[c->zeroed[--c->n_zeroed]];
+	}
+	return &records[c->plain[--c->n_plain]];
+}
+
+struct frame *frame_alloc_zeroed(enum frame_use use)
+{
+	struct frame_cache *c = &cache[hart_index()];
+	struct frame *f;
+
+	if (c->n_zeroed > 0 && !fails_by_order_of_a_test())
+		return &records[c->zeroed[--c->n_zeroed]];
+	f = frame_alloc(use);
+	if (f)
+		page_zero(hpa_ptr(frame_hpa(f)));
+	return f;
+}
+
+bool frame_zero_ahead(void)
+{
+	struct frame_cache *c = &cache[hart_index()];
+
+	if (c->n_zeroed >= CACHE_LEN || (c->n_plain == 0 && !cache_refill(c, FRAME_FOR_GUEST)))
+		return false;
+	u32 i = c->plain[--c->n_plain];
+
+	page_zero(hpa_ptr(frame_hpa(&records[i])));
+	c->zeroed[c->n_zeroed++] = i;
+	return c->n_zeroed < CACHE_LEN;
+}
+
+void frame_free(struct frame *f)
+{
+	struct frame_cache *c = &cache[hart_index()];
+
+	f->class = FRAME_FREE;
+	f->head = 0;
+	if (c->n_plain == CACHE_LEN) {
+		lock_acquire(&lock);
+		while (c->n_plain > BATCH)
+			buddy_free(c->plain[--c->n_plain], 0);
+		lock_release(&lock);
+	}
+	c->plain[c->n_plain++] = index_of(f);
+}
+
+struct frame *frame_alloc_order(u32 order, enum frame_use use)
+{
+	u32 i = NONE;
+
+	assert(order <= MAX_ORDER);
+	if (fails_by_order_of_a_test())
+		return NULL;
+	lock_acquire(&lock);
+	if (may_take(1UL << order, use))
+		i = buddy_alloc(order);
+	lock_release(&lock);
+	return i == NONE ? NULL : &records[i];
+}
+
+void frame_free_order(struct frame *f, u32 order)
+{
+	for (u32 k = 0; k < 1U << order; k++) {
+		f[k].class = FRAME_FREE;
+		f[k].head = 0;
+	}
+	lock_acquire(&lock);
+	buddy_free(index_of(f), order);
+	lock_release(&lock);
+}
+
+void frame_put(struct frame *f)
+{
+	u32 before = atomic_fetch_sub_explicit(&f->count, 1, memory_order_acq_rel);
+
+	assert(before > 0 && f->class == FRAME_COUNTED);
+	if (before == 1)
+		frame_free(f);
+}
+
+void frame_flush_cache(void)
+{
+	struct frame_cache *c = &cache[hart_index()];
+
+	lock_acquire(&lock);
+	while (c->n_plain > 0)
+		buddy_free(c->plain[--c->n_plain], 0);
+	while (c->n_zeroed > 0)
+		buddy_free(c->zeroed[--c->n_zeroed], 0);
+	lock_release(&lock);
+}
+
+/* ---- figures ---- */
+
+void frame_note_pooled(s64 delta)
+{
+	atomic_fetch_add(&n_pooled, (u64)delta);
+}
+
+u64 frame_n_pooled(void)
+{
+	return atomic_load(&n_pooled);
+}
+
+u64 frame_n_free(void)
+{
+	u64 n;
+
+	lock_acquire(&lock);
+	n = n_buddy + atomic_load(&n_pooled);
+	for (u32 h = 0; h < HART_MAX; h++)
+		n += cache[h].n_plain + cache[h].n_zeroed;
+	lock_release(&lock);
+	return n;
+}
+
+u64 frame_n_total(void)
+{
+	return n_usable;
+}
+
+void frame_for_each(void (*fn)(struct frame *f, void *arg), void *arg)
+{
+	for (u32 i = 0; i < n_records; i++)
+		fn(&records[i], arg);
+}
+
+static void count_class(struct frame *f, void *arg)
+{
+	((u64 *)arg)[f->class]++;
+}
+
+void frame_count_classes(u64 n[FRAME_N_CLASSES])
+{
+	memset(n, 0, FRAME_N_CLASSES * sizeof(n[0]));
+	frame_for_each(count_class, n);
+}
+
+void frame_fail_after(u64 n)
+{
+	atomic_store(&fail_countdown, n);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * G-stage page-table entries, Sv39x4 (privileged spec, "Two-Stage Address
+ * Translation"), and what Pando keeps in their two software bits.
+ *
+ *   level 2  root, 16 KiB, 2048 slots of 1 GiB: tables
+ *   level 1  512 slots of 2 MiB: tables, or a block mapped by one leaf
+ *   level 0  512 slots of 4 KiB: leaf, piece or zero
+ *
+ * A and D are preset in every leaf: Pando does not track them here, and a machine
+ * without Svadu would fault on an entry that lacks them.
+ */
+#ifndef MM_PTE_H
+#define MM_PTE_H
+
+#include "lib/types.h"
+
+#define PTE_V BIT(0)
+#define PTE_R BIT(1)
+#define PTE_W BIT(2)
+#define PTE_X BIT(3)
+#define PTE_U BIT(4)
+#define PTE_A BIT(6)
+#define PTE_D BIT(7)
+#define PTE_KIND (3UL << 8)
+#define PTE_PPN_SHIFT 10
+
+#define KIND_LEAF (0UL << 8)  /* holds one count on its frame (level 0) or block (level 1) */
+#define KIND_PIECE (1UL << 8) /* slot i of its table's block; holds no count */
+#define KIND_ZERO (2UL << 8)  /* the zero frame; holds no count */
+
+#define PTE_TABLE PTE_V
+#define PTE_READ_ONLY (PTE_V | PTE_R | PTE_X | PTE_U | PTE_A | PTE_D)
+
+#define ROOT_ENTRIES 2048U
+#define ROOT_ORDER 2U /* 16 KiB */
+#define GPA_LIMIT (1UL << 41)
+
+static inline u64 pte_make(hpa_t hpa, u64 bits)
+{
+	return hpa.v >> PAGE_SHIFT << PTE_PPN_SHIFT | bits;
+}
+
+static inline hpa_t pte_hpa(u64 pte)
+{
+	return HPA((pte << 10) >> (10 + PTE_PPN_SHIFT) << PAGE_SHIFT);
+}
+
+static inline bool pte_is_table(u64 pte)
+{
+	return (pte & (PTE_V | PTE_R | PTE_X)) == PTE_V;
+}
+
+static inline u64 pte_kind(u64 pte)
+{
+	return pte & PTE_KIND;
+}
+
+/* Index in a table of `level` of the entry that translates `gpa`. */
+static inline u32 pte_index(gpa_t gpa, u32 level)
+{
+	u32 mask = level == 2 ? ROOT_ENTRIES - 1 : N_ENTRIES - 1;
+	return (u32)(gpa.v >> (PAGE_SHIFT + 9 * level)) & mask;
+}
+
+/* Entries are read by the hardware walker of other harts at any time. */
+static inline void pte_write(u64 *pte, u64 value)
+{
+	__atomic_store_n(pte, value, __ATOMIC_RELEASE);
+}
+
+#endif

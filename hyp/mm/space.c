@@ -1,0 +1,614 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Spaces: freeze, clone, and the break.
+ *
+ * One sentence governs this file: what has more than one reference is immutable.
+ * A break therefore has two halves.  The first makes the path to the page ours
+ * alone, from the root down: a shared table on it is derived, a shared 2 MiB
+ * leaf is split, a missing table is made.  The second replaces the page: a shared
+ * frame is copied, one that is ours alone just gets its W bit back.
+ *
+ * Other harts may run this space meanwhile.  Nothing is writable before they
+ * have been fenced: they read old tables or new ones, and both show the same
+ * bytes.  So a break stores new entries without W, fences once for all of them,
+ * drops what was replaced, and sets W last (struct walk keeps what that needs).
+ */
+#include "mm/space.h"
+
+#include <string.h>
+#include "arch/fence.h"
+#include "arch/page.h"
+#include "arch/phys.h"
+#include "lib/assert.h"
+#include "mm/table.h"
+
+static struct spinlock list_lock = LOCK_INIT(LOCK_SPACES);
+static LIST_HEAD(, space) spaces = LIST_HEAD_INITIALIZER(spaces);
+static struct frame *zero_frame;
+static _Atomic bool dissolve_wanted; /* some space has ended: blocks may have one user left */
+
+/* A walk to one page by its writer, under the space's lock. */
+struct walk {
+	struct space *s;
+	gpa_t gpa;
+	struct table *path[3];	/* by level: ours alone */
+	u64 *block_leaf;	/* level-1 leaf of a block that is ours alone; path ends there */
+	struct table *old[3];	/* derived from; put after the fence */
+	u32 n_old;
+	struct frame *old_frame; /* copied from; put after the fence */
+	bool new_root, new_pointer;
+	bool replaced;		/* the leaf named another frame before */
+	u64 *leaf;		/* gets W last; NULL: no leaf to arm */
+};
+
+void space_init_all(void)
+{
+	tlb_init_all();
+	LIST_INIT(&spaces);
+	zero_frame = frame_alloc(FRAME_FOR_PANDO);
+	assert(zero_frame);
+	zero_frame->class = FRAME_ZERO;
+	page_zero(hpa_ptr(frame_hpa(zero_frame)));
+}
+
+/* ---- life ---- */
+
+static void list_add(struct space *s)
+{
+	lock_acquire(&list_lock);
+	LIST_INSERT_HEAD(&spaces, s, link);
+	lock_release(&list_lock);
+}
+
+static void start_over(struct space *s, struct table *root)
+{
+	lock_init(&s->lock, LOCK_SPACE);
+	s->root = root;
+	s->frozen = false;
+	memset(s->breaks, 0, sizeof(s->breaks));
+	tlb_init(&s->tlb, ptr_hpa(root->pte));
+	list_add(s);
+}
+
+enum err space_init(struct space *s, const struct region *regions, u32 n)
+{
+	struct table *root;
+
+	assert(n <= SPACE_REGIONS_MAX);
+	for (u32 k = 0; k < n; k++) {
+		if (!IS_ALIGNED(regions[k].base.v | regions[k].len, BLOCK_SIZE) ||
+		    !range_holds(0, GPA_LIMIT, regions[k].base.v, regions[k].len))
+			return ERR_RANGE;
+		s->region[k] = regions[k];
+	}
+	s->n_regions = n;
+	root = table_alloc(2);
+	if (!root)
+		return ERR_NOMEM;
+	start_over(s, root);
+	return ERR_OK;
+}
+
+/* `child` stands on the root of `s`, which has been disarmed. */
+static void share_root(struct space *child, struct space *s)
+{
+	memcpy(child->region, s->region, sizeof(child->region));
+	child->n_regions = s->n_regions;
+	table_get(s->root);
+	start_over(child, s->root);
+}
+
+void space_clone(struct space *child, struct space *template)
+{
+	assert(template->frozen);
+	share_root(child, template);
+}
+
+void space_share(struct space *s)
+{
+	lock_acquire(&s->lock);
+	table_disarm(s->root);
+	tlb_fence_all(&s->tlb, HPA(0)); /* pairs with the W bits cleared by table_disarm() */
+	lock_release(&s->lock);
+}
+
+void space_freeze(struct space *s)
+{
+	space_share(s);
+	s->frozen = true;
+}
+
+void space_fork(struct space *child, struct space *parent)
+{
+	space_share(parent);
+	share_root(child, parent);
+}
+
+void space_reset(struct space *s, struct space *template)
+{
+	struct table *old = s->root;
+
+	assert(template->frozen);
+	table_get(template->root);
+	lock_acquire(&s->lock);
+	s->root = template->root;
+	tlb_fence_all(&s->tlb, ptr_hpa(s->root->pte));
+	lock_release(&s->lock);
+	table_put(old);
+	atomic_store(&dissolve_wanted, true);
+}
+
+void space_fini(struct space *s)
+{
+	lock_acquire(&list_lock);
+	LIST_REMOVE(s, link);
+	lock_release(&list_lock);
+	table_put(s->root);
+	s->root = NULL;
+	atomic_store(&dissolve_wanted, true);
+}
+
+void space_for_each(void (*fn)(struct space *s, void *arg), void *arg)
+{
+	struct space *s;
+
+	lock_acquire(&list_lock);
+	LIST_FOREACH(s, &spaces, link)
+		fn(s, arg);
+	lock_release(&list_lock);
+}
+
+bool space_has(const struct space *s, gpa_t gpa, u64 len)
+{
+	for (u32 k = 0; k < s->n_regions; k++)
+		if (range_holds(s->region[k].base.v, s->region[k].len, gpa.v, len))
+			return true;
+	return false;
+}
+
+/* ---- the path: ours alone, from the root down ---- */
+
+static void arm(struct table *t, u32 i)
+{
+	t->armed = true;
+	if (t->level < 2)
+		bit_set(t->armed_at, i);
+}
+
+static enum err own_root(struct walk *w)
+{
+	struct space *s = w->s;
+
+	if (table_is_shared(s->root)) {
+		struct table *copy = table_derive(s->root);
+
+		if (!copy)
+			return ERR_NOMEM;
+		w->old[w->n_old++] = s->root;
+		s->root = copy;
+		w->new_root = w->new_pointer = true;
+		s->breaks[BREAK_ROOT]++;
+	}
+	w->path[2] = s->root;
+	return ERR_OK;
+}
+
+/* What stands in the slot of `parent`, made ours alone; NULL: no memory. */
+static struct table *own_below(struct walk *w, struct table *parent, u32 i)
+{
+	u64 pte = parent->pte[i];
+	struct table *below, *t;
+
+	if (!pte) {
+		t = table_alloc(parent->level - 1U);
+	} else if (!pte_is_table(pte)) {
+		t = table_split(block_behind(pte));
+		w->s->breaks[BREAK_SPLIT] += t != NULL;
+	} else {
+		below = table_below(pte);
+		if (!table_is_shared(below))
+			return below;
+		t = table_derive(below);
+		if (t)
+			w->old[w->n_old++] = below;
+		w->s->breaks[BREAK_DERIVE] += t != NULL;
+	}
+	if (t) {
+		table_set(parent, i, pte_make(ptr_hpa(t->pte), PTE_TABLE));
+		w->new_pointer = true;
+	}
+	return t;
+}
+
+/* Down to `level` (0 or 1), or to a block that is ours alone. */
+static enum err own_path(struct walk *w, u32 level)
+{
+	enum err e = own_root(w);
+
+	for (u32 l = 2; e == ERR_OK && l > level; l--) {
+		struct table *t = w->path[l];
+		u32 i = pte_index(w->gpa, l);
+		u64 pte = t->pte[i];
+
+		arm(t, i);
+		if (l == 1 && pte && !pte_is_table(pte) && !block_is_shared(block_behind(pte))) {
+			w->block_leaf = &t->pte[i];
+			return ERR_OK;
+		}
+		w->path[l - 1] = own_below(w, t, i);
+		if (!w->path[l - 1])
+			e = ERR_NOMEM;
+	}
+	return e;
+}
+
+/* ---- the page ---- */
+
+static struct frame *counted(struct frame *f)
+{
+	if (f) {
+		f->class = FRAME_COUNTED;
+		atomic_store_explicit(&f->count, 1, memory_order_relaxed);
+	}
+	return f;
+}
+
+static struct frame *copy_of(u64 pte)
+{
+	struct frame *f = frame_alloc(FRAME_FOR_GUEST);
+
+	if (f)
+		page_copy(hpa_ptr(frame_hpa(f)), hpa_ptr(pte_hpa(pte)));
+	return f;
+}
+
+/* May the page behind a valid leaf of `t`, which is ours alone, be written where it is? */
+static bool page_is_ours(const struct table *t, u64 pte)
+{
+	if (pte_kind(pte) == KIND_PIECE)
+		return !block_is_shared(t->block);
+	return pte_kind(pte) == KIND_LEAF &&
+	       atomic_load_explicit(&frame_of(pte_hpa(pte))->count, memory_order_acquire) == 1;
+}
+
+/* Leaf i of the level-0 table names a page that is ours alone, still without W. */
+static enum err own_page(struct walk *w)
+{
+	struct table *t = w->path[0];
+	u32 i = pte_index(w->gpa, 0);
+	u64 pte = t->pte[i];
+	enum break_class class;
+	struct frame *f;
+
+	arm(t, i);
+	w->leaf = &t->pte[i];
+	if (pte & PTE_W) {
+		w->s->breaks[BREAK_SPURIOUS]++;
+		return ERR_OK;
+	}
+	if (pte && page_is_ours(t, pte)) {
+		w->s->breaks[BREAK_OWN]++;
+		return ERR_OK;
+	}
+	class = !pte || pte_kind(pte) == KIND_ZERO ? BREAK_ZERO_FILL : BREAK_COPY;
+	f = counted(class == BREAK_COPY ? copy_of(pte) : frame_alloc_zeroed(FRAME_FOR_GUEST));
+	if (!f) {
+		w->leaf = NULL;
+		return ERR_NOMEM;
+	}
+	if (pte && pte_kind(pte) == KIND_LEAF)
+		w->old_frame = frame_of(pte_hpa(pte));
+	w->replaced = pte != 0;
+	table_set(t, i, pte_make(frame_hpa(f), PTE_READ_ONLY | KIND_LEAF));
+	fence_i(); /* the frame may have been code of another VM; other harts: tlb_open() */
+	w->s->breaks[class]++;
+	return ERR_OK;
+}
+
+/* Fences, drops what was replaced, arms the leaf.  Cannot fail. */
+static void commit(struct walk *w)
+{
+	struct tlb *tlb = &w->s->tlb;
+
+	if (w->new_pointer)
+		tlb_fence_all(tlb, w->new_root ? ptr_hpa(w->s->root->pte) : HPA(0));
+	else if (w->replaced)
+		tlb_fence_leaf(tlb);
+	for (u32 k = 0; k < w->n_old; k++)
+		table_put(w->old[k]);
+	if (w->old_frame)
+		frame_put(w->old_frame);
+	if (w->leaf)
+		pte_write(w->leaf, *w->leaf | PTE_W);
+	tlb_fence_local(tlb, w->gpa);
+}
+
+/* One store to gpa may go ahead afterwards.  Space lock held. */
+static enum err break_locked(struct space *s, gpa_t gpa)
+{
+	struct walk w = { .s = s, .gpa = gpa };
+	enum err e;
+
+	if (s->frozen)
+		return ERR_STATE;
+	e = own_path(&w, 0);
+	if (e == ERR_OK && w.block_leaf) {
+		s->breaks[*w.block_leaf & PTE_W ? BREAK_SPURIOUS : BREAK_OWN]++;
+		w.leaf = w.block_leaf;
+	} else if (e == ERR_OK) {
+		e = own_page(&w);
+	}
+	commit(&w);
+	return e;
+}
+
+/* ---- lookups and faults ---- */
+
+/* The valid leaf that maps gpa, 0 if none; *hpa is where the byte lies. */
+static u64 lookup(const struct space *s, gpa_t gpa, hpa_t *hpa)
+{
+	const struct table *t = s->root;
+
+	for (;;) {
+		u64 pte = t->pte[pte_index(gpa, t->level)];
+		u64 span = PAGE_SIZE << (9 * t->level);
+
+		if (!(pte & PTE_V))
+			return 0;
+		if (!pte_is_table(pte)) {
+			*hpa = HPA(pte_hpa(pte).v + (gpa.v & (span - 1)));
+			return pte;
+		}
+		t = table_below(pte);
+	}
+}
+
+/* A load or fetch faulted: the page is absent, or somebody mapped it meanwhile. */
+static enum err map_zero_locked(struct space *s, gpa_t gpa)
+{
+	struct walk w = { .s = s, .gpa = gpa };
+	enum err e;
+	hpa_t hpa;
+
+	if (lookup(s, gpa, &hpa)) {
+		s->breaks[BREAK_SPURIOUS]++;
+		tlb_fence_local(&s->tlb, gpa);
+		return ERR_OK;
+	}
+	e = own_path(&w, 0);
+	if (e == ERR_OK) {
+		table_set(w.path[0], pte_index(gpa, 0),
+			  pte_make(frame_hpa(zero_frame), PTE_READ_ONLY | KIND_ZERO));
+		s->breaks[BREAK_ZERO_MAP]++;
+	}
+	commit(&w);
+	return e;
+}
+
+enum err space_fault(struct space *s, gpa_t gpa, enum access access)
+{
+	enum err e = ERR_NOMEM;
+
+	if (!space_has(s, gpa, 1))
+		return ERR_RANGE;
+	for (u32 tries = 0; e == ERR_NOMEM && tries < 2; tries++) {
+		if (tries > 0 && !space_relieve())
+			break;
+		lock_acquire(&s->lock);
+		e = access == ACCESS_WRITE ? break_locked(s, gpa) : map_zero_locked(s, gpa);
+		lock_release(&s->lock);
+	}
+	return e;
+}
+
+enum err space_pin_locked(struct space *s, gpa_t gpa, enum access access, u8 **ptr)
+{
+	hpa_t hpa = frame_hpa(zero_frame);
+	enum err e;
+	u64 pte;
+
+	assert(lock_is_held(&s->lock));
+	if (!space_has(s, gpa, 1))
+		return ERR_RANGE;
+	hpa.v += gpa.v & (PAGE_SIZE - 1);
+	pte = lookup(s, gpa, &hpa);
+	if (access == ACCESS_WRITE && !(pte & PTE_W)) {
+		e = break_locked(s, gpa);
+		if (e != ERR_OK)
+			return e;
+		pte = lookup(s, gpa, &hpa);
+		assert(pte & PTE_W);
+	}
+	*ptr = hpa_ptr(hpa);
+	return ERR_OK;
+}
+
+/* ---- images ---- */
+
+/* A block with `len` bytes of `image`, the rest zeroed, at a slot that is still absent. */
+static enum err load_block(struct space *s, gpa_t gpa, const u8 *image, u64 len)
+{
+	struct walk w = { .s = s, .gpa = gpa };
+	enum err e = own_path(&w, 1);
+	struct frame *f = NULL;
+	struct block *b = NULL;
+	u32 i = pte_index(gpa, 1);
+
+	if (e == ERR_OK && !w.block_leaf && !w.path[1]->pte[i])
+		f = frame_alloc_order(9, FRAME_FOR_GUEST);
+	if (f)
+		b = block_new_contiguous(f);
+	if (b) {
+		u8 *bytes = hpa_ptr(frame_hpa(f));
+
+		memcpy(bytes, image, len);
+		memset(bytes + len, 0, BLOCK_SIZE - len);
+		table_set(w.path[1], i, pte_make(frame_hpa(f), PTE_READ_ONLY | PTE_W | KIND_LEAF));
+		arm(w.path[1], i);
+	} else if (f) {
+		frame_free_order(f, 9);
+	}
+	commit(&w);
+	return b ? ERR_OK : ERR_NOMEM;
+}
+
+/* Page by page, where no whole block can be had. */
+static enum err load_pages(struct space *s, gpa_t gpa, const u8 *image, u64 len)
+{
+	enum err e = ERR_OK;
+
+	for (u64 at = 0; at < len && e == ERR_OK; at += PAGE_SIZE) {
+		u8 *page;
+
+		lock_acquire(&s->lock);
+		e = space_pin_locked(s, GPA(gpa.v + at), ACCESS_WRITE, &page);
+		if (e == ERR_OK)
+			memcpy(page, image + at, u64_min(len - at, PAGE_SIZE));
+		lock_release(&s->lock);
+	}
+	return e;
+}
+
+enum err space_load(struct space *s, gpa_t gpa, const void *image, u64 len)
+{
+	enum err e = ERR_OK;
+
+	if (!IS_ALIGNED(gpa.v, BLOCK_SIZE) || !space_has(s, gpa, len))
+		return ERR_RANGE;
+	for (u64 at = 0; at < len && e == ERR_OK; at += BLOCK_SIZE) {
+		const u8 *from = (const u8 *)image + at;
+		u64 n = u64_min(len - at, BLOCK_SIZE);
+
+		lock_acquire(&s->lock);
+		e = load_block(s, GPA(gpa.v + at), from, n);
+		lock_release(&s->lock);
+		if (e == ERR_NOMEM)
+			e = load_pages(s, GPA(gpa.v + at), from, n);
+	}
+	return e;
+}
+
+/* ---- walks over what a space reaches ---- */
+
+typedef void (*table_fn)(struct table *t, bool exclusive, void *arg);
+
+/* Visits `t` and all below; exclusive: this space alone reaches it. */
+static void visit(struct table *t, bool exclusive, table_fn fn, void *arg)
+{
+	u32 lo = t->level == 2 ? t->lo : 0, hi = t->level == 2 ? t->hi : N_ENTRIES;
+
+	exclusive = exclusive && !table_is_shared(t);
+	fn(t, exclusive, arg);
+	for (u32 i = lo; t->level > 0 && i < hi; i++)
+		if (t->pte[i] && pte_is_table(t->pte[i]))
+			visit(table_below(t->pte[i]), exclusive, fn, arg);
+}
+
+static void usage_of_leaves(const struct table *t, bool exclusive, struct space_usage *u)
+{
+	u64 n_pieces = table_n_pieces(t);
+	bool own_block = exclusive && t->block && !block_is_shared(t->block);
+
+	*(own_block ? &u->private_frames : &u->shared_frames) += n_pieces;
+	if (own_block)
+		u->retained_frames += t->block->n - n_pieces;
+	for (u32 i = 0; i < N_ENTRIES; i++) {
+		u64 pte = t->pte[i];
+
+		if (!(pte & PTE_V) || pte_kind(pte) == KIND_PIECE)
+			continue;
+		if (pte_kind(pte) == KIND_ZERO)
+			u->zero_pages++;
+		else if (exclusive && page_is_ours(t, pte))
+			u->private_frames++;
+		else
+			u->shared_frames++;
+	}
+}
+
+static void usage_of_table(struct table *t, bool exclusive, void *arg)
+{
+	struct space_usage *u = arg;
+	u32 i;
+
+	if (exclusive)
+		u->table_frames += t->level == 2 ? BIT(ROOT_ORDER) : 1;
+	if (t->level == 0)
+		usage_of_leaves(t, exclusive, u);
+	if (t->level != 1)
+		return;
+	FOR_EACH_BIT(t->counted, i) {
+		u64 pte = t->pte[i];
+
+		if (pte_is_table(pte))
+			continue;
+		*(exclusive && !block_is_shared(block_behind(pte)) ? &u->private_frames
+								   : &u->shared_frames) += N_ENTRIES;
+	}
+}
+
+void space_usage(struct space *s, struct space_usage *u)
+{
+	memset(u, 0, sizeof(*u));
+	lock_acquire(&s->lock);
+	visit(s->root, true, usage_of_table, u);
+	lock_release(&s->lock);
+}
+
+static void dissolve_table(struct table *t, bool exclusive, void *arg)
+{
+	u64 *n_freed = arg;
+
+	if (exclusive && t->level == 0 && t->block && !block_is_shared(t->block) &&
+	    table_n_pieces(t) < t->block->n)
+		*n_freed += table_dissolve(t);
+}
+
+/* A template keeps its blocks: they are what makes copies of its tables cheap. */
+static void dissolve_space(struct space *s, void *arg)
+{
+	lock_acquire(&s->lock);
+	if (!s->frozen)
+		visit(s->root, true, dissolve_table, arg);
+	lock_release(&s->lock);
+}
+
+/* ---- memory that comes back ---- */
+
+bool space_reap(u32 budget)
+{
+	return table_reap(budget);
+}
+
+static u64 dissolve_all(void)
+{
+	u64 n_freed = 0;
+
+	space_for_each(dissolve_space, &n_freed);
+	return n_freed;
+}
+
+bool space_idle_work(void)
+{
+	if (table_reap(4))
+		return true;
+	if (table_roots_ahead() || frame_zero_ahead())
+		return true;
+	if (atomic_exchange(&dissolve_wanted, false))
+		dissolve_all();
+	return false;
+}
+
+#define RELIEVE_TRIES 10000U
+
+bool space_relieve(void)
+{
+	u64 before = frame_n_free();
+
+	for (u32 tries = 0; table_reap(64) && tries < RELIEVE_TRIES; tries++)
+		hart_relax(); /* another hart has still to pass; it has been kicked */
+	dissolve_all();
+	table_roots_drain();
+	frame_flush_cache();
+	return frame_n_free() > before;
+}

@@ -1,0 +1,492 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Tables and blocks: made, derived, split, sealed, put, freed.
+ *
+ * A table whose count reaches zero is stamped and waits in the reap list until
+ * every hart has passed a fence since (mm/tlb.h): a walker may still stand in it.
+ * It is then freed entry by entry, which may put further tables on the list, so
+ * that the depth of a family of VMs never becomes depth of the stack.
+ *
+ * Roots are four zeroed frames of which a handful of slots are used.  A freed
+ * root has just those slots cleared and is kept ready for the next.
+ */
+#include "mm/table.h"
+
+#include <string.h>
+#include "arch/lock.h"
+#include "arch/page.h"
+#include "arch/phys.h"
+#include "lib/assert.h"
+#include "mm/pool.h"
+#include "mm/tlb.h"
+
+#define ROOTS_AHEAD 16U	 /* idle harts prepare up to this many */
+#define ROOTS_MAX 1024U /* freed roots kept, 16 MiB */
+
+static struct pool tables = POOL_INIT("table", struct table);
+static struct pool blocks = POOL_INIT("block", struct block);
+
+static struct spinlock reap_lock = LOCK_INIT(LOCK_REAP);
+static struct table *reap_head, **reap_tail = &reap_head; /* reap_lock: oldest first */
+static struct frame *ready_root;			  /* reap_lock: chained by link.next */
+static u32 n_ready_roots;				  /* reap_lock */
+
+/* ---- roots kept ready ---- */
+
+static struct frame *root_pop(void)
+{
+	struct frame *f;
+
+	lock_acquire(&reap_lock);
+	f = ready_root;
+	if (f) {
+		ready_root = f->link.next;
+		n_ready_roots--;
+		frame_note_pooled(-(s64)BIT(ROOT_ORDER));
+	}
+	lock_release(&reap_lock);
+	return f;
+}
+
+static void root_push(struct frame *f)
+{
+	for (u32 k = 0; k < BIT(ROOT_ORDER); k++)
+		f[k].class = FRAME_POOL;
+	lock_acquire(&reap_lock);
+	f->link.next = ready_root;
+	ready_root = f;
+	n_ready_roots++;
+	frame_note_pooled((s64)BIT(ROOT_ORDER));
+	lock_release(&reap_lock);
+}
+
+static struct frame *root_new(void)
+{
+	struct frame *f = frame_alloc_order(ROOT_ORDER, FRAME_FOR_PANDO);
+
+	for (u32 k = 0; f && k < BIT(ROOT_ORDER); k++)
+		page_zero((u8 *)hpa_ptr(frame_hpa(f)) + k * PAGE_SIZE);
+	return f;
+}
+
+bool table_roots_ahead(void)
+{
+	struct frame *f;
+
+	if (n_ready_roots >= ROOTS_AHEAD)
+		return false;
+	f = root_new();
+	if (!f)
+		return false;
+	root_push(f);
+	return n_ready_roots < ROOTS_AHEAD;
+}
+
+void table_roots_drain(void)
+{
+	struct frame *f;
+
+	while ((f = root_pop()))
+		frame_free_order(f, ROOT_ORDER);
+}
+
+/* ---- making ---- */
+
+static struct frame *pages_for(u32 level, bool zeroed)
+{
+	struct frame *f;
+
+	if (level < 2)
+		return zeroed ? frame_alloc_zeroed(FRAME_FOR_PANDO) : frame_alloc(FRAME_FOR_PANDO);
+	f = root_pop();
+	return f ? f : root_new();
+}
+
+static struct table *table_new(u32 level, bool zeroed)
+{
+	struct table *t = pool_alloc(&tables);
+	struct frame *f;
+
+	if (!t)
+		return NULL;
+	f = pages_for(level, zeroed);
+	if (!f) {
+		pool_free(&tables, t);
+		return NULL;
+	}
+	for (u32 k = 0; k < (level == 2 ? BIT(ROOT_ORDER) : 1); k++) {
+		f[k].class = FRAME_TABLE;
+		f[k].link.table = t;
+	}
+	atomic_init(&t->count, 1);
+	t->level = (u8)level;
+	t->lo = ROOT_ENTRIES;
+	t->pte = hpa_ptr(frame_hpa(f));
+	return t;
+}
+
+struct table *table_alloc(u32 level)
+{
+	return table_new(level, true);
+}
+
+struct table *table_below(u64 pte)
+{
+	return frame_of(pte_hpa(pte))->link.table;
+}
+
+struct block *block_behind(u64 pte)
+{
+	return frame_of(pte_hpa(pte))->link.block;
+}
+
+void table_set(struct table *t, u32 i, u64 pte)
+{
+	pte_write(&t->pte[i], pte);
+	if (t->level == 2) {
+		t->lo = (u16)u64_min(t->lo, i);
+		t->hi = (u16)u64_max(t->hi, i + 1);
+		return;
+	}
+	if (pte & PTE_V && (t->level == 1 || pte_kind(pte) == KIND_LEAF))
+		bit_set(t->counted, i);
+	else
+		bit_clear(t->counted, i);
+	if (pte & PTE_W)
+		bit_set(t->armed_at, i);
+}
+
+/* ---- derive and split ---- */
+
+static void derive_leaves(struct table *copy, const struct table *t)
+{
+	u32 i;
+
+	page_copy(copy->pte, t->pte);
+	memcpy(copy->counted, t->counted, sizeof(copy->counted));
+	FOR_EACH_BIT(t->counted, i)
+		frame_get(frame_of(pte_hpa(t->pte[i])));
+	copy->block = t->block;
+	if (t->block)
+		atomic_fetch_add_explicit(&t->block->count, 1, memory_order_relaxed);
+}
+
+static void derive_middle(struct table *copy, const struct table *t)
+{
+	u32 i;
+
+	page_copy(copy->pte, t->pte);
+	memcpy(copy->counted, t->counted, sizeof(copy->counted));
+	FOR_EACH_BIT(t->counted, i) {
+		u64 pte = t->pte[i];
+
+		if (pte_is_table(pte))
+			table_get(table_below(pte));
+		else
+			atomic_fetch_add_explicit(&block_behind(pte)->count, 1,
+						  memory_order_relaxed);
+	}
+}
+
+static void derive_root(struct table *copy, const struct table *t)
+{
+	copy->lo = t->lo;
+	copy->hi = t->hi;
+	for (u32 i = t->lo; i < t->hi; i++) {
+		if (t->pte[i]) {
+			table_get(table_below(t->pte[i]));
+			copy->pte[i] = t->pte[i];
+		}
+	}
+}
+
+struct table *table_derive(const struct table *t)
+{
+	struct table *copy = table_new(t->level, false);
+
+	if (!copy)
+		return NULL;
+	if (t->level == 0)
+		derive_leaves(copy, t);
+	else if (t->level == 1)
+		derive_middle(copy, t);
+	else
+		derive_root(copy, t);
+	return copy;
+}
+
+struct table *table_split(struct block *b)
+{
+	struct table *t = table_new(0, false);
+	u64 pte = pte_make(frame_hpa(b->first), PTE_READ_ONLY | KIND_PIECE);
+
+	if (!t)
+		return NULL;
+	t->block = b;
+	for (u32 i = 0; i < N_ENTRIES; i += 8) {
+		for (u32 k = 0; k < 8; k++)
+			t->pte[i + k] = pte + ((u64)(i + k) << PTE_PPN_SHIFT);
+	}
+	return t;
+}
+
+/* ---- disarm and seal ---- */
+
+/* Frames that this table alone holds become pieces of a new listed block: copies of the
+ * table then count them as one.  Without memory for the record they stay as they are. */
+static void table_seal(struct table *t)
+{
+	struct frame *first = NULL, **tail = &first;
+	struct block *b = block_new_listed(NULL, 0);
+	u32 i;
+
+	if (!b)
+		return;
+	FOR_EACH_BIT(t->counted, i) {
+		struct frame *f = frame_of(pte_hpa(t->pte[i]));
+
+		if (atomic_load_explicit(&f->count, memory_order_acquire) > 1)
+			continue;
+		f->class = FRAME_BLOCK;
+		f->slot = (u16)i;
+		*tail = f;
+		tail = &f->link.next;
+		b->n++;
+		pte_write(&t->pte[i], t->pte[i] | KIND_PIECE);
+		bit_clear(t->counted, i);
+	}
+	*tail = NULL;
+	b->first = first;
+	if (b->n)
+		t->block = b;
+	else
+		block_put(b);
+}
+
+static void disarm_below(struct table *t, u32 i)
+{
+	u64 pte = t->pte[i];
+
+	if (pte_is_table(pte))
+		table_disarm(table_below(pte));
+	else
+		pte_write(&t->pte[i], pte & ~PTE_W);
+}
+
+void table_disarm(struct table *t)
+{
+	u32 i;
+
+	if (!t->armed)
+		return;
+	assert(!table_is_shared(t)); /* an armed table below an armed one is ours alone */
+	t->armed = false;
+	if (t->level == 2) {
+		for (i = t->lo; i < t->hi; i++)
+			if (t->pte[i])
+				disarm_below(t, i);
+		return;
+	}
+	FOR_EACH_BIT(t->armed_at, i)
+		disarm_below(t, i);
+	memset(t->armed_at, 0, sizeof(t->armed_at));
+	if (t->level == 0 && !t->block)
+		table_seal(t);
+}
+
+/* ---- blocks ---- */
+
+static struct block *block_new(struct frame *first, u16 n, bool is_contiguous)
+{
+	struct block *b = pool_alloc(&blocks);
+
+	if (!b)
+		return NULL;
+	atomic_init(&b->count, 1);
+	b->n = n;
+	b->is_contiguous = is_contiguous;
+	b->first = first;
+	return b;
+}
+
+struct block *block_new_contiguous(struct frame *first)
+{
+	struct block *b = block_new(first, N_ENTRIES, true);
+
+	for (u32 i = 0; b && i < N_ENTRIES; i++) {
+		first[i].class = FRAME_BLOCK;
+		first[i].slot = (u16)i;
+		first[i].link.block = b;
+	}
+	return b;
+}
+
+struct block *block_new_listed(struct frame *first, u16 n)
+{
+	return block_new(first, n, false);
+}
+
+void block_put(struct block *b)
+{
+	u32 before = atomic_fetch_sub_explicit(&b->count, 1, memory_order_acq_rel);
+
+	assert(before > 0);
+	if (before > 1)
+		return;
+	if (b->is_contiguous) {
+		frame_free_order(b->first, 9);
+	} else {
+		for (struct frame *f = b->first, *next; f; f = next) {
+			next = f->link.next;
+			frame_free(f);
+		}
+	}
+	pool_free(&blocks, b);
+}
+
+u64 table_n_pieces(const struct table *t)
+{
+	u64 n = 0;
+
+	for (u32 i = 0; i < N_ENTRIES; i++)
+		n += (t->pte[i] & PTE_V) && pte_kind(t->pte[i]) == KIND_PIECE;
+	return n;
+}
+
+/* Pieces of `t` become counted leaves; what is then still of class BLOCK in b is unused. */
+static void pieces_to_leaves(struct table *t)
+{
+	for (u32 i = 0; i < N_ENTRIES; i++) {
+		u64 pte = t->pte[i];
+		struct frame *f;
+
+		if (!(pte & PTE_V) || pte_kind(pte) != KIND_PIECE)
+			continue;
+		f = frame_of(pte_hpa(pte));
+		f->class = FRAME_COUNTED;
+		atomic_store_explicit(&f->count, 1, memory_order_relaxed);
+		pte_write(&t->pte[i], (pte & ~PTE_KIND) | KIND_LEAF);
+		bit_set(t->counted, i);
+	}
+}
+
+static u32 free_unused(struct frame *f)
+{
+	if (f->class != FRAME_BLOCK)
+		return 0;
+	frame_free(f);
+	return 1;
+}
+
+u32 table_dissolve(struct table *t)
+{
+	struct block *b = t->block;
+	u32 n_freed = 0;
+
+	if (t->level || !b || block_is_shared(b))
+		return 0;
+	/* A listed block is chained through the records that a leaf's count will reuse. */
+	struct frame *next = b->is_contiguous ? NULL : b->first;
+
+	pieces_to_leaves(t);
+	t->block = NULL;
+	for (u32 i = 0; b->is_contiguous && i < N_ENTRIES; i++)
+		n_freed += free_unused(&b->first[i]);
+	while (next) {
+		struct frame *f = next;
+
+		next = f->link.next;
+		n_freed += free_unused(f);
+	}
+	pool_free(&blocks, b);
+	return n_freed;
+}
+
+/* ---- the end of a table ---- */
+
+void table_put(struct table *t)
+{
+	u32 before = atomic_fetch_sub_explicit(&t->count, 1, memory_order_acq_rel);
+
+	assert(before > 0);
+	if (before > 1)
+		return;
+	t->reap_next = NULL;
+	lock_acquire(&reap_lock);
+	t->retired = tlb_retire();
+	*reap_tail = t;
+	reap_tail = &t->reap_next;
+	lock_release(&reap_lock);
+}
+
+static struct table *reap_pop(void)
+{
+	struct table *t;
+
+	lock_acquire(&reap_lock);
+	t = reap_head;
+	if (t && tlb_is_past(t->retired)) {
+		reap_head = t->reap_next;
+		if (!reap_head)
+			reap_tail = &reap_head;
+	} else {
+		t = NULL;
+	}
+	lock_release(&reap_lock);
+	return t;
+}
+
+static void put_entries(struct table *t)
+{
+	u32 i;
+
+	if (t->level == 2) {
+		for (i = t->lo; i < t->hi; i++) {
+			if (t->pte[i])
+				table_put(table_below(t->pte[i]));
+			t->pte[i] = 0;
+		}
+		return;
+	}
+	FOR_EACH_BIT(t->counted, i) {
+		u64 pte = t->pte[i];
+
+		if (t->level == 0)
+			frame_put(frame_of(pte_hpa(pte)));
+		else if (pte_is_table(pte))
+			table_put(table_below(pte));
+		else
+			block_put(block_behind(pte));
+	}
+	if (t->block)
+		block_put(t->block);
+}
+
+bool table_reap(u32 budget)
+{
+	struct table *t;
+
+	for (; budget && (t = reap_pop()); budget--) {
+		struct frame *f = frame_of(ptr_hpa(t->pte));
+
+		put_entries(t);
+		if (t->level < 2)
+			frame_free(f);
+		else if (n_ready_roots < ROOTS_MAX)
+			root_push(f);
+		else
+			frame_free_order(f, ROOT_ORDER);
+		pool_free(&tables, t);
+	}
+	return reap_head != NULL;
+}
+
+u64 table_n_records(void)
+{
+	return tables.n_objects;
+}
+
+u64 block_n_records(void)
+{
+	return blocks.n_objects;
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * G-stage tables and blocks, and the counts that hold them.
+ *
+ * A table is one page (the root: 16 KiB) of entries plus a record.  Its count is
+ * the number of parents and spaces that name it.  With count > 1 it is immutable;
+ * with count 1 it belongs to the one space above it, under that space's lock.
+ *
+ * A block is up to 512 frames that live together: contiguous, so that a 2 MiB leaf
+ * can map them, or a list.  A level-1 leaf holds one count on it; so does a level-0
+ * table whose pieces are its slots.
+ */
+#ifndef MM_TABLE_H
+#define MM_TABLE_H
+
+#include <stdatomic.h>
+#include "mm/frame.h"
+#include "mm/pte.h"
+
+#define BITMAP_WORDS (N_ENTRIES / 64)
+
+struct block {
+	_Atomic u32 count;
+	u16 n;		     /* slots that have a frame */
+	bool is_contiguous;  /* then all 512 slots, from `first` on */
+	struct frame *first; /* else a list through frame.link.next, by rising slot */
+	u64 audit;	     /* the audit's own count */
+};
+
+struct table {
+	_Atomic u32 count;
+	u8 level;
+	bool armed;		   /* a writable leaf may stand at or below */
+	u16 lo, hi;		   /* level 2: live entries lie in [lo, hi) */
+	u64 *pte;		   /* the page */
+	struct block *block;	   /* level 0: what its pieces are slots of; one count */
+	u64 counted[BITMAP_WORDS]; /* level 0: leaves; level 1: live entries */
+	u64 armed_at[BITMAP_WORDS]; /* levels 0, 1: where a writable leaf may stand at or below */
+	struct table *reap_next;   /* in the reap list, from count 0 on */
+	u64 retired;		   /* when it got there (mm/tlb.h) */
+	u64 audit; /* the audit's own count */
+};
+
+#define FOR_EACH_BIT(bitmap, i)                                                                    \
+	for (u32 word_ = 0; word_ < BITMAP_WORDS; word_++)                                         \
+		for (u64 left_ = (bitmap)[word_];                                                  \
+		     left_ && ((i) = word_ * 64 + (u32)__builtin_ctzl(left_), true);               \
+		     left_ &= left_ - 1)
+
+static inline void bit_set(u64 *bitmap, u32 i)
+{
+	bitmap[i / 64] |= BIT(i % 64);
+}
+
+static inline void bit_clear(u64 *bitmap, u32 i)
+{
+	bitmap[i / 64] &= ~BIT(i % 64);
+}
+
+static inline bool bit_test(const u64 *bitmap, u32 i)
+{
+	return bitmap[i / 64] >> (i % 64) & 1;
+}
+
+/* Acquire: whoever finds itself alone sees all that former owners did. */
+static inline bool table_is_shared(const struct table *t)
+{
+	return atomic_load_explicit(&t->count, memory_order_acquire) > 1;
+}
+
+static inline bool block_is_shared(const struct block *b)
+{
+	return atomic_load_explicit(&b->count, memory_order_acquire) > 1;
+}
+
+static inline void table_get(struct table *t)
+{
+	atomic_fetch_add_explicit(&t->count, 1, memory_order_relaxed);
+}
+
+/* An empty table, count 1.  NULL: no memory. */
+struct table *must_check table_alloc(u32 level);
+
+/* The table below a table entry, the block behind a level-1 leaf. */
+struct table *table_below(u64 pte);
+struct block *block_behind(u64 pte);
+
+/* A private copy of a shared table: takes one count on all that it names, nothing in it is
+ * writable.  The caller still holds its count on `t`.  NULL: no memory. */
+struct table *must_check table_derive(const struct table *t);
+
+/* A level-0 table of 512 pieces over the contiguous block `b`, whose count it takes over
+ * from the level-1 leaf that the caller replaces by it.  NULL: no memory. */
+struct table *must_check table_split(struct block *b);
+
+/* Sets an entry and keeps the record's bitmaps and bounds true.  The table is the caller's
+ * alone.  Counts are the caller's business. */
+void table_set(struct table *t, u32 i, u64 pte);
+
+/* Clears W at and below an armed table; seals level-0 tables that have no block. */
+void table_disarm(struct table *t);
+
+/* Drops a count; a table that reaches zero waits for table_reap(). */
+void table_put(struct table *t);
+
+/* Frees up to `budget` tables that wait; returns whether some are left. */
+bool table_reap(u32 budget);
+
+/* A block over 512 contiguous frames, count 1; over the list `first` of `n` frames. */
+struct block *must_check block_new_contiguous(struct frame *first);
+struct block *must_check block_new_listed(struct frame *first, u16 n);
+void block_put(struct block *b);
+
+/* A block that `t` alone still uses falls apart: slots in use become counted frames, the rest
+ * are freed.  Returns how many were freed.  `t` is the caller's alone. */
+u32 table_dissolve(struct table *t);
+
+/* Frames of a block's slots that only a record remembers: slots minus `n_pieces` mapped. */
+u64 table_n_pieces(const struct table *t);
+
+/* Idle work: keeps a few zeroed roots ready; returns whether there is more of that to do. */
+bool table_roots_ahead(void);
+
+/* Gives the roots kept ready back to the free frames (memory is short, or an audit). */
+void table_roots_drain(void);
+
+/* How many records exist, for the audit. */
+u64 table_n_records(void);
+u64 block_n_records(void);
+
+#endif

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Windows, fence generations, VMIDs and epochs: see tlb.h. */
+#include "mm/tlb.h"
+
+#include "arch/csr_bits.h"
+#include "arch/fence.h"
+#include "arch/guest.h"
+#include "arch/lock.h"
+#include "lib/assert.h"
+
+#define VMID_BITS 16
+#define EPOCH_IDLE UINT64_MAX
+
+struct window {
+	_Atomic(struct tlb *) open; /* whose translations the hart may use; NULL: none */
+	_Atomic u64 n_closed;	    /* windows closed so far: tells one from the next */
+	_Atomic u64 epoch;	    /* global epoch at its last tlb_open; EPOCH_IDLE: hgatp is Bare */
+	u64 hgatp;		    /* what the hart has loaded */
+	u64 vmid_gen;		    /* VMID generation this hart has flushed for */
+} __attribute__((aligned(64)));
+
+static struct window window[HART_MAX];
+static _Atomic u64 epoch;
+
+static struct spinlock vmid_lock = LOCK_INIT(LOCK_VMID);
+static _Atomic u64 vmid_gen; /* changes under vmid_lock */
+static u64 vmid_next;	     /* vmid_lock */
+
+void tlb_init_all(void)
+{
+	atomic_store(&epoch, 1);
+	atomic_store(&vmid_gen, 1);
+	vmid_next = machine.vmid_bits ? 1 : 0;
+	for (u32 h = 0; h < HART_MAX; h++) {
+		atomic_store(&window[h].open, NULL);
+		atomic_store(&window[h].epoch, EPOCH_IDLE);
+		window[h].hgatp = 0;
+		window[h].vmid_gen = 0;
+	}
+}
+
+void tlb_init(struct tlb *t, hpa_t root)
+{
+	atomic_init(&t->root, root.v);
+	atomic_init(&t->vmid_tag, 0);
+	atomic_init(&t->fence_gen, 1); /* seen_gen 0: every hart flushes first */
+	for (u32 h = 0; h < HART_MAX; h++) {
+		t->seen_gen[h] = 0;
+		t->last_vcpu[h] = 0;
+	}
+}
+
+/* ---- VMIDs ---- */
+
+static u64 vmid_assign(struct tlb *t)
+{
+	u64 gen, tag;
+
+	lock_acquire(&vmid_lock);
+	gen = atomic_load(&vmid_gen);
+	tag = atomic_load(&t->vmid_tag);
+	if (tag >> VMID_BITS != gen) {
+		if (vmid_next >> machine.vmid_bits) {
+			atomic_store(&vmid_gen, ++gen);
+			vmid_next = machine.vmid_bits ? 1 : 0;
+		}
+		tag = gen << VMID_BITS | vmid_next++;
+		atomic_store(&t->vmid_tag, tag);
+	}
+	lock_release(&vmid_lock);
+	return tag;
+}
+
+static u64 vmid_of(const struct tlb *t)
+{
+	return atomic_load(&t->vmid_tag) & (BIT(VMID_BITS) - 1);
+}
+
+/* ---- windows ---- */
+
+void tlb_open(struct tlb *t, u32 vcpu_id, bool moved)
+{
+	u32 h = hart_index();
+	struct window *w = &window[h];
+	u64 tag = atomic_load_explicit(&t->vmid_tag, memory_order_relaxed);
+	u64 gen, hgatp, vmid;
+
+	if (tag >> VMID_BITS != atomic_load_explicit(&vmid_gen, memory_order_relaxed))
+		tag = vmid_assign(t);
+	vmid = tag & (BIT(VMID_BITS) - 1);
+	/* Pairs with fence_others(): we store the window, then load the generation; the changer
+	 * stores the generation, then loads the window. */
+	atomic_store(&w->open, t);
+	gen = atomic_load(&t->fence_gen);
+	hgatp = HGATP_MODE_SV39X4 | vmid << HGATP_VMID_SHIFT | atomic_load(&t->root) >> PAGE_SHIFT;
+	if (w->hgatp != hgatp) {
+		guest_set_hgatp(hgatp);
+		w->hgatp = hgatp;
+	}
+	if (w->vmid_gen != tag >> VMID_BITS) {
+		hfence_gvma_all(); /* pairs with the roll-over in vmid_assign() */
+		w->vmid_gen = tag >> VMID_BITS;
+	}
+	if (t->seen_gen[h] != gen) {
+		hfence_gvma_vmid(vmid); /* pairs with the stores before fence_others() */
+		fence_i();		/* new frames may have been code of others */
+		t->seen_gen[h] = gen;
+	}
+	if (t->last_vcpu[h] != vcpu_id + 1 || moved) {
+		hfence_vvma_all(); /* vCPUs of one VM share VMID and ASIDs */
+		t->last_vcpu[h] = (u8)(vcpu_id + 1);
+	}
+	atomic_store_explicit(&w->epoch, atomic_load_explicit(&epoch, memory_order_acquire),
+			      memory_order_release);
+}
+
+void tlb_close(void)
+{
+	struct window *w = &window[hart_index()];
+
+	atomic_store_explicit(&w->open, NULL, memory_order_release);
+	atomic_store_explicit(&w->n_closed,
+			      atomic_load_explicit(&w->n_closed, memory_order_relaxed) + 1,
+			      memory_order_release);
+}
+
+void tlb_unload(void)
+{
+	struct window *w = &window[hart_index()];
+
+	if (w->hgatp == 0)
+		return;
+	guest_set_hgatp(0);
+	w->hgatp = 0;
+	atomic_store_explicit(&w->epoch, EPOCH_IDLE, memory_order_release);
+}
+
+/* ---- fences ---- */
+
+/* Waits until no other hart is inside a window on `t` that it opened before now. */
+static void fence_others(struct tlb *t)
+{
+	u32 self = hart_index();
+
+	for (u32 h = 0; h < hart_count(); h++) {
+		struct window *w = &window[h];
+		u64 n_closed = atomic_load(&w->n_closed);
+
+		if (h == self || atomic_load(&w->open) != t)
+			continue;
+		hart_kick(h);
+		while (atomic_load(&w->open) == t && atomic_load(&w->n_closed) == n_closed)
+			hart_relax();
+	}
+}
+
+void tlb_fence_local(struct tlb *t, gpa_t gpa)
+{
+	hfence_gvma_gpa(gpa, vmid_of(t)); /* pairs with the caller's store to the leaf */
+}
+
+void tlb_fence_leaf(struct tlb *t)
+{
+	u32 h = hart_index();
+	u64 before = atomic_fetch_add(&t->fence_gen, 1);
+
+	if (t->seen_gen[h] == before)
+		t->seen_gen[h] = before + 1; /* the caller's tlb_fence_local() honours it */
+	fence_others(t);
+}
+
+void tlb_fence_all(struct tlb *t, hpa_t new_root)
+{
+	if (new_root.v)
+		atomic_store(&t->root, new_root.v);
+	atomic_fetch_add(&t->fence_gen, 1); /* this hart flushes at its own next tlb_open() */
+	fence_others(t);
+}
+
+/* ---- epochs ---- */
+
+u64 tlb_retire(void)
+{
+	return atomic_fetch_add(&epoch, 1);
+}
+
+bool tlb_is_past(u64 stamp)
+{
+	bool past = true;
+
+	for (u32 h = 0; h < hart_count(); h++) {
+		struct window *w = &window[h];
+
+		if (atomic_load_explicit(&w->epoch, memory_order_acquire) > stamp)
+			continue;
+		if (h == hart_index()) {
+			tlb_unload(); /* nobody's guest runs here now */
+			continue;
+		}
+		if (atomic_load(&w->open))
+			hart_kick(h);
+		past = false;
+	}
+	return past;
+}
