@@ -106,21 +106,22 @@ static void test_done(void **state)
 
 static void test_clone(void **state)
 {
+	struct mailbox frozen;
 	u32 random[2][40];
 	u64 value;
 
 	(void)state;
 	fake_vm(1);
+	/* Frozen with work not yet taken and random words not yet given away. */
+	(void)fake_get(0, MAILBOX + 0x1c, 4);
+	give_work(5);
+	frozen = *mailbox();
 	for (u32 round = 0; round < 2; round++) {
-		struct mailbox copy = *mailbox();
-
-		give_work(5);
-		for (u32 i = 0; i < 40; i++)
-			random[round][i] = (u32)fake_get(0, MAILBOX + 0x1c, 4);
-		/* Twice from the same frozen state: as two clones. */
-		*mailbox() = copy;
+		*mailbox() = frozen;
 		mailbox_type.cloned(&fake.vm, mailbox());
 		assert_int_equal(fake_load(0, MAILBOX + 0x14, 4, &value), MMIO_WAIT);
+		for (u32 i = 0; i < 40; i++)
+			random[round][i] = (u32)fake_get(0, MAILBOX + 0x1c, 4);
 	}
 	for (u32 i = 0; i < 40; i++) {
 		for (u32 j = 0; j < 40; j++)
