@@ -51,6 +51,13 @@ extern const struct device_ops *device_ops;
 
 void *device_state(struct vm *vm, u32 type_index);
 
+/* Bytes of vm->dev_state that the devices use: what a clone copies. */
+u64 device_state_len(void);
+
+/* Calls `init`, or `cloned` after the state was copied, of every device; takes dev_lock. */
+void device_init(struct vm *vm);
+void device_cloned(struct vm *vm);
+
 /* Finds the device at `gpa` and performs the access; takes dev_lock.
  * MMIO_FAULT when nothing is there. `value` in for stores, out for loads (zero-extended). */
 enum mmio device_access(struct vcpu *v, gpa_t gpa, u32 len, bool is_store, u64 *value);

@@ -3,8 +3,9 @@
  * Who runs where: one run queue and one timer queue a hart, time slices, work
  * stealing by harts that have nothing to do.
  *
- * A vCPU's scheduling state is guarded by the lock of its home hart's run queue;
- * home itself changes only under both queues' locks (stealing).
+ * A vCPU's scheduling state, and its place in either queue, is guarded by the
+ * lock of its home hart's run queue; home itself changes only under both queues'
+ * locks (stealing).
  */
 #ifndef VM_SCHED_H
 #define VM_SCHED_H
@@ -18,32 +19,56 @@ void sched_init(void);
 /* Puts a new vCPU, asleep and held as its holds say, at home on some hart. */
 void sched_add(struct vcpu *v);
 
-/* The vCPU will never run again; it must be asleep. Removes its timer. */
+/* The vCPU will never run again; it must be held and not running. */
 void sched_remove(struct vcpu *v);
 
-/* Makes `v` runnable if it is asleep and neither held nor waiting in vain.  `soon`: at the head
- * of the queue (an IPI or remote fence waits for it). */
+/*
+ * What decides whether `v` may run has changed: puts it into the run queue, or takes it out and
+ * to sleep; kicks the hart that runs it.  `soon`: at the head of the queue (an IPI or remote
+ * fence waits for it).  From any hart; any lock below LOCK_RUNQ may be held.
+ */
 void sched_wake(struct vcpu *v, bool soon);
 
 /* Next vCPU for this hart (its own queue, else stolen), now SCHED_RUNNING; NULL: idle. */
 struct vcpu *sched_pick(void);
 
 /* The running vCPU leaves this hart: back into the queue, or asleep if it is held or waits.
- * Its CSRs have been saved.  Checks for work that arrived meanwhile under the queue's lock. */
+ * Its CSRs have been saved. */
 void sched_put(struct vcpu *v);
 
 /* Expired timers of this hart's queue wake their vCPUs; then arms the host timer for the
  * earlier of the next deadline and the end of the slice (`running` != NULL). */
 void sched_timer(struct vcpu *running);
 
+/* Has somebody changed what the host timer depends on since sched_timer()? Cheap. */
+bool sched_timer_is_stale(void);
+
+/* The running vCPU has changed its deadline: sched_timer() before it goes on. */
+void sched_rearm(void);
+
 /* Is another vCPU waiting for this hart? Then the slice matters. */
 bool sched_has_waiting(void);
+
+/* Has the running vCPU used up its slice while another waits for this hart? */
+bool sched_slice_is_over(void);
+
+/* Waits for an interrupt of this hart, unless there is something to run already. */
+void sched_idle(void);
+
+/* Is `v` in some hart?  Asked after a hold was set, "no" stays true until that hold goes. */
+bool sched_is_running(struct vcpu *v);
 
 /* Waits until `v` is not running on any hart.  The caller has set a hold and holds no
  * lock that a hart loop takes; not called by the hart that runs it. */
 void sched_wait_stopped(struct vcpu *v);
 
-/* Wakes every vCPU that waits for frames (HOLD_NOMEM). */
+/* The running vCPU found no frame: held (HOLD_NOMEM), and control is told. */
+void sched_wait_frames(struct vcpu *v);
+/* The same vCPU is stopped, or overwritten, and waits no more. */
+void sched_forget_frames(struct vcpu *v);
+
+/* Wakes every vCPU that waits for frames, if some have come back.  With no lock held; cheap
+ * when nobody waits. */
 void sched_frames_returned(void);
 
 #endif

@@ -6,8 +6,11 @@
  * of hvip in `raise`), set by vcpu_post*() and cleared at one door: vcpu_door(),
  * just before guest entry.
  *
+ * A vCPU is "loaded" between vcpu_load() and vcpu_unload(): its VS CSRs live in
+ * the hart then, and in `csrs` at all other times.
+ *
  * Legend: I set at birth; o owner hart (the one that runs it, or whoever holds
- * it paused); a atomic; q lock of the home run queue; f fence_lock.
+ * it stopped); a atomic; q lock of the home run queue; f fence_lock.
  */
 #ifndef VM_VCPU_H
 #define VM_VCPU_H
@@ -15,9 +18,9 @@
 #include "arch/guest.h"
 #include "arch/lock.h"
 #include "lib/types.h"
+#include "vm/timerq.h"
 #include <stdatomic.h>
 #include <sys/queue.h>
-#include <sys/tree.h>
 
 struct vm;
 
@@ -84,16 +87,17 @@ struct vcpu {
 	_Atomic u64 raise;	     /* a: hvip bits to set at the door */
 	_Atomic u32 holds;	     /* a: enum vcpu_hold */
 	_Atomic u32 hsm;	     /* a: enum hsm_state */
-	u64 start_pc, start_opaque;  /*    of a pending HSM start; ordered by hsm */
+	_Atomic bool in_guest;	     /* a: between its last look at `requests` and the next exit */
 	bool in_wfi;		     /* o: asleep until an enabled interrupt is pending */
+	bool is_loaded;		     /* o: its CSRs are in the hart */
 	u32 last_hart;		     /* o: hart index it ran on last, +1; 0 = none */
+	u64 code_gen;		     /* o: fence generation of the space at its last fence.i */
+	u64 soft_deadline;	     /* o: timer of a machine without Sstc, guest ticks */
 
-	_Atomic u32 home;		   /* q: hart whose run queue it belongs to */
-	_Atomic u32 state;		   /* q: enum sched_state */
-	TAILQ_ENTRY(vcpu) queue;	   /* q */
-	u64 timer_deadline;		   /* timer queue lock: host ticks, TIME_NEVER when not queued */
-	u32 timer_hart;			   /* timer queue lock */
-	RB_ENTRY(vcpu) timer;		   /* timer queue lock */
+	_Atomic u32 home;	 /* q: hart whose run queue it belongs to */
+	_Atomic u32 state;	 /* q: enum sched_state */
+	TAILQ_ENTRY(vcpu) queue; /* q */
+	struct timer_node timer; /* q: queued while it sleeps with its timer armed */
 
 	struct spinlock fence_lock;		   /* rank LOCK_VCPU_FENCE */
 	struct vcpu_fence fence[VCPU_FENCES_MAX]; /* f */
@@ -117,14 +121,33 @@ void vcpu_post_fence(struct vcpu *v, const struct vcpu_fence *f);
 void vcpu_hold(struct vcpu *v, u32 holds);
 void vcpu_unhold(struct vcpu *v, u32 holds);
 
-/* Guest time and timer.  `deadline` in guest ticks (time + htimedelta); TIME_NEVER disarms. */
+/* Guest time and timer.  `deadline` in guest ticks (time + htimedelta); TIME_NEVER disarms.
+ * vcpu_set_timer: by its owner, loaded or not; takes back a timer interrupt that is pending. */
 u64 vcpu_time(const struct vcpu *v);
 void vcpu_set_timer(struct vcpu *v, u64 deadline);
+
+/* Host ticks at which the timer of a vCPU that is not loaded fires; TIME_NEVER: it does not. */
+u64 vcpu_wake_ticks(const struct vcpu *v);
 
 /* Resets a vCPU to start at `pc` in VS-mode with a0 = its id, a1 = opaque (SBI HSM). */
 void vcpu_start_at(struct vcpu *v, u64 pc, u64 opaque);
 
-/* Is an interrupt pending that its vsie enables?  Only valid while it is not in a hart. */
+/* Is an interrupt pending that its vsie enables?  Both for its owner: the first while it is
+ * not loaded (or under the lock of its home's run queue), the second while it is. */
 bool vcpu_has_interrupt(const struct vcpu *v);
+bool vcpu_has_interrupt_live(const struct vcpu *v);
+
+/* May it run: not held, and not waiting for an interrupt in vain?  While it is not loaded. */
+bool vcpu_can_run(const struct vcpu *v);
+
+/* Its registers, translations and reservation take this hart over; no lock held. */
+void vcpu_load(struct vcpu *v);
+void vcpu_unload(struct vcpu *v);
+
+/*
+ * The door before guest entry: serves all requests.  False: it must leave the hart (held, or
+ * nothing has ended its WFI).  v is loaded; takes dev_lock; outside space_enter().
+ */
+bool must_check vcpu_door(struct vcpu *v);
 
 #endif

@@ -32,6 +32,7 @@ enum vm_event { /* bits, for control: what has happened */
 	VM_EV_DONE = 2,	  /* the guest stored DONE; vm->result_len */
 	VM_EV_OFF = 4,	  /* shut down, rebooted, or stopped; vm->off_reason */
 	VM_EV_NOMEM = 8,  /* a vCPU waits for frames */
+	VM_EV_OUTPUT = 16, /* its console is attached and has output: vm_console_take() */
 };
 
 struct vm_config {
@@ -77,22 +78,25 @@ struct vm {
 	u32 n_vcpus;		    /* I */
 	struct vcpu *vcpu[VM_MAX_VCPUS]; /* I */
 	u64 time_delta;		    /* o: htimedelta in ticks (guest time = time + delta) */
-	u64 frozen_time;	    /* m: guest time at freeze */
+	u64 frozen_time;	    /* m: guest time when it last stood still; it goes on from there */
 	struct region ram, window;  /* I: RAM, and the mailbox's window */
 	bool hold_at_ready;	    /* m */
 	_Atomic u32 events;	    /* a: enum vm_event not yet taken by control */
 	_Atomic u32 on_event_list;  /* a */
-	struct vm *event_next;	    /* event list */
+	struct vm *event_next;	    /* a: the event list's, while on it */
 	u32 result_len;		    /* d: of the last DONE */
 	const char *off_reason;	    /* m: words, static storage */
 	struct vm_console console;  /* d */
 	struct vm_stats stats;
 	TAILQ_ENTRY(vm) link;	    /* l */
+	bool is_listed;		    /* l */
 	u64 dev_state[VM_DEV_STATE_LEN / 8]; /* d */
 };
 
 /* Builds a VM from `c`, loads its images and device tree; it does not run yet.
- * ERR_EXISTS, ERR_NOMEM, ERR_RANGE (does not fit), ERR_INVAL; `*why` says what in one line. */
+ * ERR_EXISTS, ERR_NOMEM, ERR_RANGE (does not fit), ERR_INVAL; `*why` says what in one line,
+ * valid until the next call.  Here and below `*out` is borrowed: the list's reference keeps it
+ * until vm_kill(). */
 enum err must_check vm_create(const struct vm_config *c, struct vm **out, const char **why);
 
 /* Starts vCPU 0 of a new VM, or lets a paused one go on. */
@@ -101,7 +105,7 @@ enum err must_check vm_run(struct vm *vm);
 /* Stops all vCPUs and waits until none is in a hart.  Not from an exit handler. */
 void vm_pause(struct vm *vm);
 
-/* Running or paused VM -> template.  ERR_STATE if it is off, dying or already one. */
+/* New, running or paused VM -> template.  ERR_STATE if it is off, dying or already one. */
 enum err must_check vm_freeze(struct vm *vm);
 
 /* Template -> new VM, not yet running (vm_run).  Constant time.  ERR_STATE, ERR_NOMEM. */
@@ -131,7 +135,8 @@ void vm_for_each(bool (*fn)(struct vm *vm, void *arg), void *arg);
 /* Queues events for control and makes some hart look (vm_take_event). */
 void vm_post_event(struct vm *vm, u32 events);
 
-/* Next VM with events (a reference is passed on), `*events` gets them; NULL: none. */
+/* Next VM with events (a reference is passed on), `*events` gets them; NULL: none.  One caller
+ * at a time. */
 struct vm *vm_take_event(u32 *events);
 bool vm_has_events(void);
 
@@ -140,5 +145,32 @@ void vm_console_put(struct vm *vm, char c);
 
 /* Takes up to `max` bytes of buffered output. */
 u32 vm_console_take(struct vm *vm, char *buf, u32 max);
+
+/*
+ * Between the files of this floor.
+ */
+
+/* A record with its vCPUs, each with all that does not come from a configuration or from a
+ * template.  NULL: no memory.  vm_free() takes it in any state of completion; it must not be
+ * listed. */
+struct vm *must_check vm_alloc(u32 n_vcpus);
+void vm_free(struct vm *vm);
+
+/* Makes it visible, with an id.  ERR_EXISTS if `is_new_name` and the name is taken. */
+enum err must_check vm_list(struct vm *vm, bool is_new_name);
+
+/* Holds all vCPUs and waits until none is in a hart; returns with vm->lock held.
+ * ERR_STATE, lock not held: its state is not in `states` (bits 1 << enum vm_state). */
+enum err must_check vm_quiesce(struct vm *vm, u32 states);
+
+/* Lets a quiet VM go on, its time from where it stood still.  vm->lock held. */
+void vm_go_on(struct vm *vm);
+
+/* Loads kernel, initrd and device tree of a new VM; sets vCPU 0's start. */
+enum err must_check load_images(struct vm *vm, const struct vm_config *c, const char **why);
+
+/* Formats `*why`; returns `e`. */
+enum err must_check vm_refuse(enum err e, const char **why, const char *fmt, ...)
+	PRINTF_LIKE(3, 4);
 
 #endif

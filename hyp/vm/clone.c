@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Freeze, clone, fork, reset of a whole VM: its space (mm does the work), its
+ * vCPUs, its devices.
+ *
+ * Prepare may fail and touches nobody: a record with vCPUs (vm_alloc).  Commit
+ * cannot fail: one more reference to a frozen root, and a copy of what lies in
+ * the two kinds of records.  What a child does not take over: what its parent
+ * waits for from control (READY, frames, pause), queued VS-stage fences (it has
+ * no translations yet: last_hart = 0 flushes them at its first load), counters.
+ *
+ * Guest time stands still from the freeze on, and goes on from there when a
+ * clone runs: it never goes back, and an hour in the freezer brings no storm of
+ * timer ticks (time policy "continue").  A timer that was armed or due at the
+ * freeze is armed or due in the clone, since deadlines are in guest time.
+ */
+#include "arch/time.h"
+#include "lib/assert.h"
+#include "vm/device.h"
+#include "vm/sched.h"
+#include <string.h>
+
+/* Holds that are the guest's own and so belong to its state. */
+#define HOLDS_OF_GUEST (HOLD_STOPPED | HOLD_WORK)
+
+#define STATES_ALIVE (BIT(VM_NEW) | BIT(VM_RUNNING) | BIT(VM_PAUSED))
+
+#define U32_DIGITS 10U
+
+static _Atomic u32 last_generation;
+
+enum err vm_freeze(struct vm *vm)
+{
+	u64 ticks, instret;
+
+	if (vm_quiesce(vm, STATES_ALIVE) != ERR_OK)
+		return ERR_STATE;
+	ticks = time_now();
+	instret = time_instret();
+	space_freeze(&vm->space);
+	atomic_store(&vm->state, VM_TEMPLATE);
+	vm->stats.freeze_instret = time_instret() - instret;
+	vm->stats.freeze_ticks = time_now() - ticks;
+	lock_release(&vm->lock);
+	return ERR_OK;
+}
+
+/* "linux" and 17 make "linux.17"; what does not fit is taken from the template's name. */
+static void name_child(struct vm *child, const char *parent, u32 number)
+{
+	char digits[U32_DIGITS];
+	u32 n_digits = 0, n = 0;
+
+	do {
+		digits[n_digits++] = (char)('0' + number % 10);
+		number /= 10;
+	} while (number != 0);
+	while (parent[n] != 0 && n < VM_NAME_LEN - 2 - n_digits) {
+		child->name[n] = parent[n];
+		n++;
+	}
+	child->name[n++] = '.';
+	while (n_digits != 0)
+		child->name[n++] = digits[--n_digits];
+	child->name[n] = 0;
+}
+
+/* `from` does not run; `to` does not either, or has never run. */
+static void copy_vcpu(struct vcpu *to, const struct vcpu *from)
+{
+	to->regs = from->regs;
+	to->csrs = from->csrs;
+	to->fp = from->fp;
+	atomic_store(&to->raise, atomic_load(&from->raise));
+	atomic_store(&to->requests, atomic_load(&from->requests));
+	atomic_store(&to->holds, (atomic_load(&from->holds) & HOLDS_OF_GUEST) | HOLD_PAUSED);
+	atomic_store(&to->hsm, atomic_load(&from->hsm));
+	to->in_wfi = from->in_wfi;
+	to->soft_deadline = from->soft_deadline;
+	to->last_hart = 0;
+	to->n_fences = 0;
+}
+
+/* All but the space. Both VMs are quiet; dev_lock of `from` is not needed: nothing changes it. */
+static void copy_state(struct vm *to, const struct vm *from)
+{
+	assert(to->n_vcpus == from->n_vcpus);
+	to->frozen_time = from->frozen_time;
+	to->generation = atomic_fetch_add(&last_generation, 1) + 1;
+	for (u32 i = 0; i < to->n_vcpus; i++)
+		copy_vcpu(to->vcpu[i], from->vcpu[i]);
+	memcpy(to->dev_state, from->dev_state, device_state_len());
+	device_cloned(to);
+}
+
+/* The part of a commit that clone and fork share; parent->lock is held. */
+static void commit_child(struct vm *child, struct vm *parent)
+{
+	u32 number = ++parent->n_clones_made;
+
+	child->clone_id = number;
+	name_child(child, parent->name, number);
+	child->ram = parent->ram;
+	child->window = parent->window;
+	copy_state(child, parent);
+}
+
+static void finish_child(struct vm *child, u64 ticks, u64 instret)
+{
+	/* Its name may be taken after 2^32 clones, or if a long one was cut: no reason to fail. */
+	enum err e = vm_list(child, false);
+
+	assert(e == ERR_OK);
+	child->stats.created = ticks;
+	child->stats.clone_instret = time_instret() - instret;
+	child->stats.clone_ticks = time_now() - ticks;
+}
+
+enum err vm_clone(struct vm *template, struct vm **out)
+{
+	u64 ticks = time_now(), instret = time_instret();
+	struct vm *child = vm_alloc(template->n_vcpus);
+
+	if (child == NULL)
+		return ERR_NOMEM;
+	lock_acquire(&template->lock);
+	if (atomic_load(&template->state) != VM_TEMPLATE) {
+		lock_release(&template->lock);
+		vm_free(child);
+		return ERR_STATE;
+	}
+	vm_get(template);
+	child->template = template;
+	space_clone(&child->space, &template->space);
+	commit_child(child, template);
+	lock_release(&template->lock);
+	finish_child(child, ticks, instret);
+	*out = child;
+	return ERR_OK;
+}
+
+enum err vm_fork(struct vm *parent, struct vm **out)
+{
+	u64 ticks = time_now(), instret = time_instret();
+	struct vm *child = vm_alloc(parent->n_vcpus);
+
+	if (child == NULL)
+		return ERR_NOMEM;
+	if (vm_quiesce(parent, BIT(VM_RUNNING) | BIT(VM_PAUSED)) != ERR_OK) {
+		vm_free(child);
+		return ERR_STATE;
+	}
+	space_fork(&child->space, &parent->space);
+	commit_child(child, parent);
+	if (atomic_load(&parent->state) == VM_RUNNING)
+		vm_go_on(parent);
+	lock_release(&parent->lock);
+	finish_child(child, ticks, instret);
+	*out = child;
+	return ERR_OK;
+}
+
+enum err vm_reset(struct vm *vm)
+{
+	bool was_paused;
+
+	if (vm->template == NULL)
+		return ERR_STATE;
+	if (vm_quiesce(vm, STATES_ALIVE | BIT(VM_OFF)) != ERR_OK)
+		return ERR_STATE;
+	was_paused = atomic_load(&vm->state) == VM_PAUSED || atomic_load(&vm->state) == VM_NEW;
+	for (u32 i = 0; i < vm->n_vcpus; i++)
+		sched_forget_frames(vm->vcpu[i]);
+	space_reset(&vm->space, &vm->template->space);
+	copy_state(vm, vm->template);
+	vm->off_reason = NULL;
+	vm->result_len = 0;
+	if (!was_paused)
+		vm_go_on(vm);
+	lock_release(&vm->lock);
+	return ERR_OK;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a guest writes to its console, kept in a ring until somebody takes it.
+ *
+ * The ring is one page, allocated at the first byte: a clone that says nothing
+ * owns none.  A full ring drops its oldest bytes; what is shown late should be
+ * what happened last.
+ */
+#include "lib/assert.h"
+#include "mm/pool.h"
+#include "vm/vm.h"
+
+_Static_assert(VM_CONSOLE_RING_LEN == PAGE_SIZE, "the ring is one page");
+
+void vm_console_put(struct vm *vm, char c)
+{
+	struct vm_console *con = &vm->console;
+	bool was_empty = con->len == 0;
+
+	assert(lock_is_held(&vm->dev_lock));
+	if (con->ring == NULL)
+		con->ring = pages_alloc(0);
+	if (con->ring == NULL) {
+		con->dropped++;
+		return;
+	}
+	if (con->len == VM_CONSOLE_RING_LEN) {
+		con->head = (con->head + 1) % VM_CONSOLE_RING_LEN;
+		con->len--;
+		con->dropped++;
+	}
+	con->ring[(con->head + con->len) % VM_CONSOLE_RING_LEN] = c;
+	con->len++;
+	if (con->attached && (was_empty || c == '\n'))
+		vm_post_event(vm, VM_EV_OUTPUT);
+}
+
+u32 vm_console_take(struct vm *vm, char *buf, u32 max)
+{
+	struct vm_console *con = &vm->console;
+	u32 n;
+
+	lock_acquire(&vm->dev_lock);
+	n = con->len < max ? con->len : max;
+	for (u32 i = 0; i < n; i++)
+		buf[i] = con->ring[(con->head + i) % VM_CONSOLE_RING_LEN];
+	con->head = (con->head + n) % VM_CONSOLE_RING_LEN;
+	con->len -= n;
+	lock_release(&vm->dev_lock);
+	return n;
+}

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The scheduler: round robin on each hart, and idle harts steal.
+ *
+ * One function, settle(), decides where a vCPU that does not run belongs: in the
+ * run queue, or asleep, with its timer in the timer queue if only that can wake
+ * it.  Everybody who changes a reason (a hold, a request, a timer) changes it
+ * first and then has settle() called under the queue's lock; so the place always
+ * matches the reasons, whoever comes first.
+ *
+ * An idle hart says so in idle_mask, then looks at all queues once more, then
+ * waits; a waker fills a queue, then looks at idle_mask.  Both sequentially
+ * consistent: one of the two sees the other.  A kick that comes between the last
+ * look and the wait is a pending interrupt, which the wait does not sleep over.
+ *
+ * The slice timer runs only while somebody waits for the hart: a vCPU that has a
+ * hart for itself is not interrupted.
+ */
+#include "vm/sched.h"
+#include "arch/hart.h"
+#include "arch/time.h"
+#include "lib/assert.h"
+#include "mm/frame.h"
+#include "vm/vm.h"
+
+/* What a vCPU may go on for when a sibling that it has just signalled waits for the same hart. */
+#define SOON_NS 200000UL
+
+/* So many free frames are worth waking those who wait for one. */
+#define FRAMES_WORTH_WAKING 64U
+
+#define NO_HART UINT32_MAX
+
+struct runq {
+	struct spinlock lock; /* guards queue, timers, and n_queued's changes */
+	TAILQ_HEAD(runq_head, vcpu) queue;
+	struct timerq timers;
+	_Atomic u32 n_queued;
+	_Atomic bool is_stale;	     /* sched_timer() has to look again */
+	_Atomic u64 armed;	     /* host timer, ticks; written by the hart itself */
+	u64 slice_end;		     /* the hart's own */
+} __attribute__((aligned(64)));
+
+static struct runq runqs[HART_MAX];
+static _Atomic u32 idle_mask; /* harts that wait or are about to */
+static _Atomic u32 next_home;
+static _Atomic u32 n_waiting_frames;
+
+void sched_init(void)
+{
+	for (u32 i = 0; i < HART_MAX; i++) {
+		lock_init(&runqs[i].lock, LOCK_RUNQ);
+		TAILQ_INIT(&runqs[i].queue);
+		runqs[i].timers.first = NULL;
+		atomic_store(&runqs[i].n_queued, 0);
+		atomic_store(&runqs[i].is_stale, true);
+		atomic_store(&runqs[i].armed, TIME_NEVER);
+		runqs[i].slice_end = 0;
+	}
+	atomic_store(&idle_mask, 0);
+	atomic_store(&next_home, 0);
+	atomic_store(&n_waiting_frames, 0);
+}
+
+/* Locks the queue of v's home, wherever a thief has carried it meanwhile. */
+static struct runq *lock_home(const struct vcpu *v)
+{
+	for (;;) {
+		u32 home = atomic_load(&v->home);
+
+		lock_acquire(&runqs[home].lock);
+		if (atomic_load(&v->home) == home)
+			return &runqs[home];
+		lock_release(&runqs[home].lock);
+	}
+}
+
+static void enqueue(struct runq *q, struct vcpu *v, bool soon)
+{
+	if (soon)
+		TAILQ_INSERT_HEAD(&q->queue, v, queue);
+	else
+		TAILQ_INSERT_TAIL(&q->queue, v, queue);
+	atomic_store(&v->state, SCHED_QUEUED);
+	atomic_fetch_add(&q->n_queued, 1);
+}
+
+static void dequeue(struct runq *q, struct vcpu *v)
+{
+	TAILQ_REMOVE(&q->queue, v, queue);
+	atomic_fetch_sub(&q->n_queued, 1);
+}
+
+/* Asleep: only its own timer may wake it without anybody calling.  Held: not even that. */
+static void settle_timer(struct runq *q, struct vcpu *v)
+{
+	timerq_remove(&q->timers, &v->timer);
+	if (atomic_load(&v->holds) != 0)
+		return;
+	v->timer.deadline = vcpu_wake_ticks(v);
+	if (v->timer.deadline == TIME_NEVER)
+		return;
+	timerq_insert(&q->timers, &v->timer);
+	if (v->timer.deadline < atomic_load(&q->armed))
+		atomic_store(&q->is_stale, true);
+}
+
+/* Puts `v`, which is not running, where it belongs now.  True: it was asleep, and is queued. */
+static bool settle(struct runq *q, struct vcpu *v, bool soon)
+{
+	bool was_queued = atomic_load(&v->state) == SCHED_QUEUED;
+
+	if (vcpu_can_run(v)) {
+		if (was_queued && !soon)
+			return false;
+		if (was_queued)
+			dequeue(q, v);
+		else
+			timerq_remove(&q->timers, &v->timer);
+		enqueue(q, v, soon);
+		return !was_queued;
+	}
+	if (was_queued)
+		dequeue(q, v);
+	atomic_store(&v->state, SCHED_ASLEEP);
+	settle_timer(q, v);
+	return false;
+}
+
+/* The idle hart to kick for a vCPU just queued at `home`: that one, else any; NO_HART: none.
+ * It is taken off the mask, so that the next waker finds another. */
+static u32 take_idle(u32 home)
+{
+	u32 idle = atomic_load(&idle_mask) & ~(u32)BIT(hart_index());
+
+	while (idle != 0) {
+		u32 hart = idle & (u32)BIT(home) ? home : (u32)__builtin_ctz(idle);
+
+		if (atomic_fetch_and(&idle_mask, ~(u32)BIT(hart)) & BIT(hart))
+			return hart;
+		idle &= ~(u32)BIT(hart);
+	}
+	return NO_HART;
+}
+
+/* A vCPU has come into the queue of `home`: somebody has to look. */
+static void offer(u32 home, bool soon)
+{
+	struct runq *q = &runqs[home];
+	u32 here = hart_index();
+	u32 idle = take_idle(home);
+
+	if (idle != NO_HART) {
+		hart_kick(idle);
+		return;
+	}
+	/* Whoever runs at home has to share from now on: its slice must be timed. */
+	atomic_store(&q->is_stale, true);
+	if (home != here)
+		hart_kick(home);
+	else if (soon)
+		q->slice_end = u64_min(q->slice_end, time_now() + time_ns_to_ticks(SOON_NS));
+}
+
+void sched_wake(struct vcpu *v, bool soon)
+{
+	u32 here = hart_index();
+	struct runq *q = lock_home(v);
+	u32 home = (u32)(q - runqs);
+	bool is_new = false, kick;
+
+	if (atomic_load(&v->state) == SCHED_RUNNING) {
+		/* Its door comes before its next entry: only another hart needs telling. */
+		kick = home != here;
+	} else {
+		is_new = settle(q, v, soon);
+		/* A timer that is due earlier than home expects. */
+		kick = !is_new && home != here && timerq_has(&v->timer) &&
+		       atomic_load(&q->is_stale);
+	}
+	lock_release(&q->lock);
+	if (kick)
+		hart_kick(home);
+	if (is_new)
+		offer(home, soon);
+}
+
+void sched_add(struct vcpu *v)
+{
+	v->timer.link = NULL;
+	atomic_store_explicit(&v->state, SCHED_ASLEEP, memory_order_relaxed);
+	atomic_store_explicit(&v->home,
+			      atomic_fetch_add_explicit(&next_home, 1, memory_order_relaxed) %
+				      hart_count(),
+			      memory_order_relaxed);
+}
+
+void sched_remove(struct vcpu *v)
+{
+	struct runq *q = lock_home(v);
+
+	assert(atomic_load(&v->state) != SCHED_RUNNING);
+	if (atomic_load(&v->state) == SCHED_QUEUED)
+		dequeue(q, v);
+	atomic_store(&v->state, SCHED_ASLEEP);
+	timerq_remove(&q->timers, &v->timer);
+	lock_release(&q->lock);
+}
+
+/* The first of a queue that may still run.  Its lock is held. */
+static struct vcpu *pop(struct runq *q)
+{
+	struct vcpu *v;
+
+	while ((v = TAILQ_FIRST(&q->queue)) != NULL) {
+		if (vcpu_can_run(v)) {
+			dequeue(q, v);
+			return v;
+		}
+		settle(q, v, false);
+	}
+	return NULL;
+}
+
+static struct vcpu *steal(u32 here)
+{
+	u32 n = hart_count();
+
+	for (u32 i = 1; i < n; i++) {
+		u32 from = (here + i) % n;
+		struct vcpu *v;
+
+		if (atomic_load(&runqs[from].n_queued) == 0)
+			continue;
+		lock_pair(&runqs[from].lock, &runqs[here].lock);
+		v = pop(&runqs[from]);
+		if (v != NULL) {
+			atomic_store(&v->home, here);
+			atomic_store(&v->state, SCHED_RUNNING);
+		}
+		unlock_pair(&runqs[from].lock, &runqs[here].lock);
+		if (v != NULL)
+			return v;
+	}
+	return NULL;
+}
+
+struct vcpu *sched_pick(void)
+{
+	u32 here = hart_index();
+	struct runq *q = &runqs[here];
+	struct vcpu *v = NULL;
+
+	if (atomic_load(&q->n_queued) != 0) {
+		lock_acquire(&q->lock);
+		v = pop(q);
+		if (v != NULL)
+			atomic_store(&v->state, SCHED_RUNNING);
+		lock_release(&q->lock);
+	}
+	if (v == NULL)
+		v = steal(here);
+	if (v != NULL) {
+		q->slice_end = time_now() + time_ns_to_ticks(SCHED_SLICE_NS);
+		atomic_store(&q->is_stale, true);
+	}
+	return v;
+}
+
+void sched_put(struct vcpu *v)
+{
+	u32 here = hart_index();
+	struct runq *q = &runqs[here];
+	bool is_queued;
+
+	lock_acquire(&q->lock);
+	assert(atomic_load(&v->state) == SCHED_RUNNING && atomic_load(&v->home) == here);
+	atomic_store(&v->state, SCHED_ASLEEP);
+	is_queued = settle(q, v, false);
+	lock_release(&q->lock);
+	if (is_queued && atomic_load(&idle_mask) != 0)
+		offer(here, false);
+}
+
+/* Wakes what is due; returns the next deadline.  The first woken is this hart's own if it has
+ * nothing to run. */
+static u64 run_timers(struct runq *q, bool is_busy)
+{
+	u64 next = TIME_NEVER;
+	u32 n_woken = 0;
+	struct timer_node *t;
+
+	lock_acquire(&q->lock);
+	while ((t = q->timers.first) != NULL) {
+		struct vcpu *v = CONTAINER_OF(t, struct vcpu, timer);
+
+		if (t->deadline > time_now()) {
+			next = t->deadline;
+			break;
+		}
+		/* Due, but if its vsie does not enable the timer, it sleeps on without one. */
+		timerq_remove(&q->timers, t);
+		if (vcpu_can_run(v)) {
+			enqueue(q, v, false);
+			n_woken++;
+		}
+	}
+	lock_release(&q->lock);
+	for (u32 i = is_busy ? 0 : 1; i < n_woken; i++)
+		offer((u32)(q - runqs), false);
+	return next;
+}
+
+void sched_timer(struct vcpu *running)
+{
+	struct runq *q = &runqs[hart_index()];
+	u64 next;
+
+	/* Before the look at what it announces. */
+	atomic_store(&q->is_stale, false);
+	next = run_timers(q, running != NULL);
+	if (running != NULL && atomic_load(&q->n_queued) != 0)
+		next = u64_min(next, q->slice_end);
+	/* With Sstc the guest's own timer interrupts it without our help. */
+	if (running != NULL && !machine.has_sstc)
+		next = u64_min(next, vcpu_wake_ticks(running));
+	if (next != atomic_load(&q->armed) || next <= time_now()) {
+		atomic_store(&q->armed, next);
+		timer_set(next);
+	}
+}
+
+bool sched_timer_is_stale(void)
+{
+	return atomic_load(&runqs[hart_index()].is_stale);
+}
+
+void sched_rearm(void)
+{
+	atomic_store(&runqs[hart_index()].is_stale, true);
+}
+
+bool sched_has_waiting(void)
+{
+	return atomic_load(&runqs[hart_index()].n_queued) != 0;
+}
+
+bool sched_slice_is_over(void)
+{
+	return sched_has_waiting() && time_now() >= runqs[hart_index()].slice_end;
+}
+
+static bool has_work_anywhere(void)
+{
+	for (u32 i = 0; i < hart_count(); i++)
+		if (atomic_load(&runqs[i].n_queued) != 0)
+			return true;
+	return false;
+}
+
+void sched_idle(void)
+{
+	u32 bit = (u32)BIT(hart_index());
+
+	sched_timer(NULL);
+	atomic_fetch_or(&idle_mask, bit);
+	if (!has_work_anywhere() && !sched_timer_is_stale())
+		hart_wait();
+	atomic_fetch_and(&idle_mask, ~bit);
+}
+
+bool sched_is_running(struct vcpu *v)
+{
+	struct runq *q = lock_home(v);
+	bool running = atomic_load(&v->state) == SCHED_RUNNING;
+
+	lock_release(&q->lock);
+	return running;
+}
+
+void sched_wait_stopped(struct vcpu *v)
+{
+	/* The lock as well: whoever put it to sleep may still be at work under it. */
+	while (atomic_load(&v->state) == SCHED_RUNNING || sched_is_running(v))
+		assert(atomic_load(&v->home) != hart_index());
+}
+
+void sched_wait_frames(struct vcpu *v)
+{
+	if (atomic_fetch_or(&v->holds, HOLD_NOMEM) & HOLD_NOMEM)
+		return;
+	atomic_fetch_add(&n_waiting_frames, 1);
+	vm_post_event(v->vm, VM_EV_NOMEM);
+}
+
+void sched_forget_frames(struct vcpu *v)
+{
+	if (atomic_fetch_and(&v->holds, ~(u32)HOLD_NOMEM) & HOLD_NOMEM)
+		atomic_fetch_sub(&n_waiting_frames, 1);
+}
+
+static bool wake_waiters(struct vm *vm, void *arg)
+{
+	(void)arg;
+	for (u32 i = 0; i < vm->n_vcpus; i++) {
+		if ((atomic_load(&vm->vcpu[i]->holds) & HOLD_NOMEM) == 0)
+			continue;
+		sched_forget_frames(vm->vcpu[i]);
+		sched_wake(vm->vcpu[i], false);
+	}
+	return true;
+}
+
+void sched_frames_returned(void)
+{
+	if (atomic_load(&n_waiting_frames) != 0 && frame_n_free() >= FRAMES_WORTH_WAKING)
+		vm_for_each(wake_waiters, NULL);
+}

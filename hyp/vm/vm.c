@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * VM records: birth, the list, states, death.
+ *
+ * A record lives as long as somebody holds a reference: the list until the VM is
+ * killed, each clone of it (it may want to go back), the event list, and whoever
+ * has looked it up.  No vCPU holds one: vm_kill() waits until none is in a hart
+ * before it gives up the list's.
+ *
+ * A state changes under vm->lock only, and so does the end of HOLD_PAUSED.  So
+ * "no vCPU is in a hart", once seen with the lock held after that hold was set,
+ * stays true until the lock is released; vm_quiesce() returns in that state.  It
+ * waits without the lock, as the vCPU that it waits for may want the lock to stop
+ * its own VM.
+ */
+#include "arch/time.h"
+#include "lib/assert.h"
+#include "mm/pool.h"
+#include "vm/device.h"
+#include "vm/sched.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define RAM_BASE    0x80000000UL
+#define RAM_LEN_MAX (1UL << 40) /* well below Sv39x4's 2^41 */
+#define WINDOW_LEN  BLOCK_SIZE	/* right after RAM: the same level-1 table serves both */
+
+TAILQ_HEAD(vm_list_head, vm);
+
+static struct spinlock list_lock = LOCK_INIT(LOCK_VMS);
+static struct vm_list_head vms = TAILQ_HEAD_INITIALIZER(vms); /* by id */
+static u32 n_vms, last_id;
+static struct pool vm_pool = POOL_INIT("vm", struct vm);
+static struct pool vcpu_pool = POOL_INIT("vcpu", struct vcpu);
+
+enum err vm_refuse(enum err e, const char **why, const char *fmt, ...)
+{
+	static char text[160]; /* one command at a time */
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	*why = text;
+	return e;
+}
+
+static void init_vcpu(struct vcpu *v, struct vm *vm, u32 id)
+{
+	v->vm = vm;
+	v->id = id;
+	atomic_init(&v->requests, 0);
+	atomic_init(&v->holds, HOLD_PAUSED);
+	atomic_init(&v->in_guest, false);
+	v->is_loaded = false;
+	v->last_hart = 0;
+	v->code_gen = 0;
+	lock_init(&v->fence_lock, LOCK_VCPU_FENCE);
+	v->n_fences = 0;
+	memset(v->exits, 0, sizeof(v->exits));
+	v->guest_ticks = 0;
+	sched_add(v);
+}
+
+struct vm *vm_alloc(u32 n_vcpus)
+{
+	struct vm *vm = pool_alloc_raw(&vm_pool);
+
+	if (vm == NULL)
+		return NULL;
+	atomic_init(&vm->state, VM_NEW);
+	atomic_init(&vm->refs, 1);
+	lock_init(&vm->lock, LOCK_VM);
+	lock_init(&vm->dev_lock, LOCK_DEV);
+	vm->space.root = NULL;
+	vm->template = NULL;
+	vm->clone_id = 0;
+	vm->generation = 0;
+	vm->n_clones_made = 0;
+	vm->time_delta = 0;
+	vm->frozen_time = 0;
+	vm->hold_at_ready = false;
+	atomic_init(&vm->events, 0);
+	atomic_init(&vm->on_event_list, 0);
+	vm->result_len = 0;
+	vm->off_reason = NULL;
+	vm->is_listed = false;
+	memset(&vm->console, 0, sizeof(vm->console));
+	memset(&vm->stats, 0, sizeof(vm->stats));
+	for (vm->n_vcpus = 0; vm->n_vcpus < n_vcpus; vm->n_vcpus++) {
+		struct vcpu *v = pool_alloc_raw(&vcpu_pool);
+
+		if (v == NULL) {
+			vm_free(vm);
+			return NULL;
+		}
+		vm->vcpu[vm->n_vcpus] = v;
+		init_vcpu(v, vm, vm->n_vcpus);
+	}
+	return vm;
+}
+
+void vm_free(struct vm *vm)
+{
+	assert(!vm->is_listed);
+	for (u32 i = 0; i < vm->n_vcpus; i++) {
+		sched_remove(vm->vcpu[i]);
+		sched_forget_frames(vm->vcpu[i]);
+		pool_free(&vcpu_pool, vm->vcpu[i]);
+	}
+	if (vm->space.root != NULL)
+		space_fini(&vm->space);
+	if (vm->console.ring != NULL)
+		pages_free(vm->console.ring, 0);
+	pool_free(&vm_pool, vm);
+}
+
+/* "#5" is 5; anything else 0, which is no id. */
+static u32 parse_id(const char *name)
+{
+	u32 id = 0;
+
+	if (*name++ != '#')
+		return 0;
+	for (; *name != 0; name++) {
+		if (*name < '0' || *name > '9' || id > UINT32_MAX / 10 - 1)
+			return 0;
+		id = id * 10 + (u32)(*name - '0');
+	}
+	return id;
+}
+
+static struct vm *lookup_locked(const char *name)
+{
+	struct vm *vm;
+	u32 id = parse_id(name);
+
+	TAILQ_FOREACH(vm, &vms, link) {
+		if (id != 0 ? vm->id == id : strcmp(vm->name, name) == 0)
+			return vm;
+	}
+	return NULL;
+}
+
+enum err vm_list(struct vm *vm, bool is_new_name)
+{
+	enum err e = ERR_OK;
+
+	lock_acquire(&list_lock);
+	if (is_new_name && lookup_locked(vm->name) != NULL) {
+		e = ERR_EXISTS;
+	} else {
+		vm->id = ++last_id;
+		TAILQ_INSERT_TAIL(&vms, vm, link);
+		vm->is_listed = true;
+		n_vms++;
+	}
+	lock_release(&list_lock);
+	return e;
+}
+
+static void unlist(struct vm *vm)
+{
+	lock_acquire(&list_lock);
+	TAILQ_REMOVE(&vms, vm, link);
+	vm->is_listed = false;
+	n_vms--;
+	lock_release(&list_lock);
+}
+
+/* A dot is what separates a clone's number from its template's name. */
+static enum err check_config(const struct vm_config *c, const char **why)
+{
+	size_t name_len = strnlen(c->name, VM_NAME_LEN);
+
+	if (name_len == 0 || name_len == VM_NAME_LEN || strpbrk(c->name, ".# \t\n") != NULL)
+		return vm_refuse(ERR_INVAL, why,
+				 "name: 1 to %d characters, no dot, no '#', no blank",
+				 VM_NAME_LEN - 1);
+	if (c->n_vcpus == 0 || c->n_vcpus > VM_MAX_VCPUS)
+		return vm_refuse(ERR_INVAL, why, "vcpus: %u is not between 1 and %d", c->n_vcpus,
+				 VM_MAX_VCPUS);
+	if (c->ram_len == 0 || c->ram_len > RAM_LEN_MAX || !IS_ALIGNED(c->ram_len, BLOCK_SIZE))
+		return vm_refuse(ERR_INVAL, why,
+				 "memory-size: 0x%lx bytes are not a multiple of 2 MiB, up to 1 TiB",
+				 c->ram_len);
+	if (c->kernel == NULL || c->kernel_len == 0)
+		return vm_refuse(ERR_INVAL, why, "kernel: missing or empty");
+	return ERR_OK;
+}
+
+static enum err build(struct vm *vm, const struct vm_config *c, const char **why)
+{
+	memcpy(vm->name, c->name, VM_NAME_LEN);
+	vm->stats.created = time_now();
+	vm->hold_at_ready = c->hold_at_ready;
+	vm->ram = (struct region){.base = GPA(RAM_BASE), .len = c->ram_len};
+	vm->window = (struct region){.base = GPA(RAM_BASE + c->ram_len), .len = WINDOW_LEN};
+	if (space_init(&vm->space, (struct region[]){vm->ram, vm->window}, 2) != ERR_OK) {
+		vm->space.root = NULL;
+		return vm_refuse(ERR_NOMEM, why, "no memory for the VM's tables");
+	}
+	for (u32 i = 0; i < vm->n_vcpus; i++) {
+		vcpu_start_at(vm->vcpu[i], 0, 0);
+		atomic_store(&vm->vcpu[i]->holds, HOLD_PAUSED | (i == 0 ? 0 : HOLD_STOPPED));
+		atomic_store(&vm->vcpu[i]->hsm, i == 0 ? HSM_STARTED : HSM_STOPPED);
+	}
+	device_init(vm);
+	return load_images(vm, c, why);
+}
+
+enum err vm_create(const struct vm_config *c, struct vm **out, const char **why)
+{
+	enum err e = check_config(c, why);
+	struct vm *vm;
+
+	if (e != ERR_OK)
+		return e;
+	vm = vm_alloc(c->n_vcpus);
+	if (vm == NULL)
+		return vm_refuse(ERR_NOMEM, why, "no memory for the VM's record");
+	e = build(vm, c, why);
+	if (e == ERR_OK && vm_list(vm, true) != ERR_OK)
+		e = vm_refuse(ERR_EXISTS, why, "name: there is a VM \"%s\" already", vm->name);
+	if (e != ERR_OK) {
+		vm_free(vm);
+		return e;
+	}
+	*out = vm;
+	return ERR_OK;
+}
+
+static void hold_all(struct vm *vm, u32 holds)
+{
+	for (u32 i = 0; i < vm->n_vcpus; i++)
+		vcpu_hold(vm->vcpu[i], holds);
+}
+
+static void wait_all_stopped(struct vm *vm)
+{
+	for (u32 i = 0; i < vm->n_vcpus; i++)
+		sched_wait_stopped(vm->vcpu[i]);
+}
+
+static bool is_any_running(struct vm *vm)
+{
+	for (u32 i = 0; i < vm->n_vcpus; i++)
+		if (sched_is_running(vm->vcpu[i]))
+			return true;
+	return false;
+}
+
+enum err vm_quiesce(struct vm *vm, u32 states)
+{
+	for (;;) {
+		lock_acquire(&vm->lock);
+		if ((states & BIT(atomic_load(&vm->state))) == 0) {
+			lock_release(&vm->lock);
+			return ERR_STATE;
+		}
+		hold_all(vm, HOLD_PAUSED);
+		if (!is_any_running(vm))
+			break;
+		lock_release(&vm->lock);
+		wait_all_stopped(vm);
+	}
+	if (atomic_load(&vm->state) == VM_RUNNING)
+		vm->frozen_time = time_now() + vm->time_delta;
+	return ERR_OK;
+}
+
+void vm_go_on(struct vm *vm)
+{
+	assert(lock_is_held(&vm->lock));
+	vm->time_delta = vm->frozen_time - time_now();
+	atomic_store(&vm->state, VM_RUNNING);
+	for (u32 i = 0; i < vm->n_vcpus; i++)
+		vcpu_unhold(vm->vcpu[i], HOLD_PAUSED);
+}
+
+enum err vm_run(struct vm *vm)
+{
+	u32 state;
+
+	lock_acquire(&vm->lock);
+	state = atomic_load(&vm->state);
+	if (state == VM_NEW || state == VM_PAUSED)
+		vm_go_on(vm);
+	lock_release(&vm->lock);
+	return state == VM_NEW || state == VM_PAUSED ? ERR_OK : ERR_STATE;
+}
+
+void vm_pause(struct vm *vm)
+{
+	if (vm_quiesce(vm, BIT(VM_RUNNING)) != ERR_OK)
+		return;
+	atomic_store(&vm->state, VM_PAUSED);
+	lock_release(&vm->lock);
+}
+
+void vm_kill(struct vm *vm)
+{
+	bool is_dying;
+
+	lock_acquire(&vm->lock);
+	is_dying = atomic_exchange(&vm->state, VM_DYING) == VM_DYING;
+	if (!is_dying)
+		hold_all(vm, HOLD_PAUSED);
+	lock_release(&vm->lock);
+	if (is_dying)
+		return;
+	wait_all_stopped(vm);
+	for (u32 i = 0; i < vm->n_vcpus; i++)
+		sched_forget_frames(vm->vcpu[i]);
+	unlist(vm);
+	vm_put(vm);
+}
+
+void vm_stop(struct vm *vm, const char *reason)
+{
+	u32 state;
+
+	lock_acquire(&vm->lock);
+	state = atomic_load(&vm->state);
+	if (state == VM_RUNNING || state == VM_PAUSED) {
+		atomic_store(&vm->state, VM_OFF);
+		vm->off_reason = reason;
+		hold_all(vm, HOLD_PAUSED);
+		vm_post_event(vm, VM_EV_OFF);
+	}
+	lock_release(&vm->lock);
+}
+
+struct vm *vm_find(const char *name)
+{
+	struct vm *vm;
+
+	lock_acquire(&list_lock);
+	vm = lookup_locked(name);
+	if (vm != NULL)
+		vm_get(vm);
+	lock_release(&list_lock);
+	return vm;
+}
+
+void vm_get(struct vm *vm)
+{
+	atomic_fetch_add(&vm->refs, 1);
+}
+
+/* A loop, as the end of a clone may be the end of its template, a thousand deep. */
+void vm_put(struct vm *vm)
+{
+	while (vm != NULL && atomic_fetch_sub(&vm->refs, 1) == 1) {
+		struct vm *template = vm->template;
+
+		vm_free(vm);
+		vm = template;
+	}
+}
+
+u32 vm_count(void)
+{
+	u32 n;
+
+	lock_acquire(&list_lock);
+	n = n_vms;
+	lock_release(&list_lock);
+	return n;
+}
+
+/* The first VM after `vm` (NULL: of all) with a reference; drops the one on `vm`. */
+static struct vm *next_vm(struct vm *vm)
+{
+	struct vm *next;
+
+	lock_acquire(&list_lock);
+	if (vm != NULL && vm->is_listed) {
+		next = TAILQ_NEXT(vm, link);
+	} else {
+		/* It was killed meanwhile; ids grow along the list. */
+		next = TAILQ_FIRST(&vms);
+		while (next != NULL && vm != NULL && next->id < vm->id)
+			next = TAILQ_NEXT(next, link);
+	}
+	if (next != NULL)
+		vm_get(next);
+	lock_release(&list_lock);
+	vm_put(vm);
+	return next;
+}
+
+void vm_for_each(bool (*fn)(struct vm *vm, void *arg), void *arg)
+{
+	struct vm *vm = next_vm(NULL);
+
+	while (vm != NULL && fn(vm, arg))
+		vm = next_vm(vm);
+	vm_put(vm);
+}
