@@ -16,7 +16,7 @@
 #include <stdatomic.h>
 
 #define KEY_WORDS 8U
-#define ROUNDS	  20
+#define ROUNDS    20
 
 static u32 key[KEY_WORDS]; /* changes only at boot */
 static u32 next_key_word;
@@ -48,7 +48,7 @@ void entropy_chacha20(const u32 in[ENTROPY_BLOCK_WORDS], u32 out[ENTROPY_BLOCK_W
 			quarter_round(&out[i], &out[4 + i], &out[8 + i], &out[12 + i]);
 		for (u32 i = 0; i < 4; i++)
 			quarter_round(&out[i], &out[4 + (i + 1) % 4], &out[8 + (i + 2) % 4],
-				      &out[12 + (i + 3) % 4]);
+			              &out[12 + (i + 3) % 4]);
 	}
 	for (u32 i = 0; i < ENTROPY_BLOCK_WORDS; i++)
 		out[i] += in[i];
@@ -64,7 +64,7 @@ void entropy_seed(u64 bits)
 void entropy_block(u32 out[ENTROPY_BLOCK_WORDS])
 {
 	/* "expand 32-byte k" */
-	u32 in[ENTROPY_BLOCK_WORDS] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574};
+	u32 in[ENTROPY_BLOCK_WORDS] = { 0x61707865, 0x3320646e, 0x79622d32, 0x6b206574 };
 	u64 n = atomic_fetch_add_explicit(&counter, 1, memory_order_relaxed);
 
 	for (u32 i = 0; i < KEY_WORDS; i++)

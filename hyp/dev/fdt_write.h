@@ -20,7 +20,7 @@
 /* `reg` of one range, two cells each for address and length (bytes). */
 static inline int fdt_write_reg(void *fdt, u64 base, u64 len)
 {
-	const fdt64_t reg[] = {cpu_to_fdt64(base), cpu_to_fdt64(len)};
+	const fdt64_t reg[] = { cpu_to_fdt64(base), cpu_to_fdt64(len) };
 
 	return fdt_property(fdt, "reg", reg, sizeof(reg));
 }

@@ -45,23 +45,23 @@ static void isa_build(struct isa *isa)
 		const char *name;
 		bool has;
 	} extensions[] = {
-		{"i", true},
-		{"m", true},
-		{"a", true},
-		{"f", machine.has_fp},
-		{"d", machine.has_fp},
-		{"c", true},
-		{"zicbom", machine.has_zicbom},
-		{"zicboz", machine.has_zicboz},
-		{"zicntr", true},
-		{"zicsr", true},
-		{"zifencei", true},
-		{"zba", machine.has_zba},
-		{"zbb", machine.has_zbb},
-		{"zbs", machine.has_zbs},
-		{"sstc", machine.has_sstc},
-		{"svinval", machine.has_svinval},
-		{"svpbmt", machine.has_svpbmt},
+		{ "i", true },
+		{ "m", true },
+		{ "a", true },
+		{ "f", machine.has_fp },
+		{ "d", machine.has_fp },
+		{ "c", true },
+		{ "zicbom", machine.has_zicbom },
+		{ "zicboz", machine.has_zicboz },
+		{ "zicntr", true },
+		{ "zicsr", true },
+		{ "zifencei", true },
+		{ "zba", machine.has_zba },
+		{ "zbb", machine.has_zbb },
+		{ "zbs", machine.has_zbs },
+		{ "sstc", machine.has_sstc },
+		{ "svinval", machine.has_svinval },
+		{ "svpbmt", machine.has_svpbmt },
 	};
 
 	memset(isa, 0, sizeof(*isa));
@@ -103,7 +103,7 @@ static int write_memory(void *fdt, const struct vm *vm)
 
 static int write_cpu(void *fdt, const struct isa *isa, u32 id)
 {
-	const char name[] = {'c', 'p', 'u', '@', (char)('0' + id), 0};
+	const char name[] = { 'c', 'p', 'u', '@', (char)('0' + id), 0 };
 
 	_Static_assert(VM_MAX_VCPUS <= 10, "one digit names a hart");
 	FDT_TRY(fdt_begin_node(fdt, name));
@@ -156,7 +156,7 @@ static int write_soc(void *fdt, const struct vm *vm)
 }
 
 int guest_fdt_build(const struct vm *vm, const struct vm_config *c, gpa_t initrd, u64 initrd_len,
-		    void *buf, u32 buf_len)
+                    void *buf, u32 buf_len)
 {
 	static const char compatible[] = "pando,vm\0riscv-virtio";
 

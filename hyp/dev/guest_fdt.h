@@ -8,6 +8,6 @@
 /* Writes the tree of `vm` into buf; initrd_len 0: no initrd.  0 or a negative libfdt error
  * (-FDT_ERR_NOSPACE: buf_len bytes do not hold it). */
 int guest_fdt_build(const struct vm *vm, const struct vm_config *c, gpa_t initrd, u64 initrd_len,
-		    void *buf, u32 buf_len);
+                    void *buf, u32 buf_len);
 
 #endif

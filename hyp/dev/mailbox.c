@@ -156,8 +156,8 @@ static void mailbox_reset(struct vm *vm, void *state)
 /* reg: the page of registers, then the window. */
 static int mailbox_fdt(const struct vm *vm, void *fdt)
 {
-	const fdt64_t reg[] = {cpu_to_fdt64(MAILBOX_GPA), cpu_to_fdt64(MAILBOX_LEN),
-			       cpu_to_fdt64(vm->window.base.v), cpu_to_fdt64(vm->window.len)};
+	const fdt64_t reg[] = { cpu_to_fdt64(MAILBOX_GPA), cpu_to_fdt64(MAILBOX_LEN),
+		                cpu_to_fdt64(vm->window.base.v), cpu_to_fdt64(vm->window.len) };
 
 	FDT_TRY(fdt_begin_node(fdt, "mailbox@4000000"));
 	FDT_TRY(fdt_write_string(fdt, "compatible", "pando,mailbox"));

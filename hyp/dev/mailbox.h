@@ -9,21 +9,21 @@
 #include "dev/entropy.h"
 #include "vm/device.h"
 
-#define MAILBOX_MAGIC	0x444e4150U /* "PAND" */
+#define MAILBOX_MAGIC   0x444e4150U /* "PAND" */
 #define MAILBOX_VERSION 1U
 
 enum mailbox_reg { /* byte offsets; 32 bits each */
-		   MAILBOX_REG_MAGIC = 0x00,
-		   MAILBOX_REG_VERSION = 0x04,
-		   MAILBOX_REG_READY = 0x08,
-		   MAILBOX_REG_CLONE_ID = 0x0c,
-		   MAILBOX_REG_GENERATION = 0x10,
-		   MAILBOX_REG_NEXT = 0x14,
-		   MAILBOX_REG_DONE = 0x18,
-		   MAILBOX_REG_ENTROPY = 0x1c,
-		   MAILBOX_REG_WINDOW_LEN = 0x20,
-		   MAILBOX_REG_WINDOW_LEN_HIGH = 0x24,
-		   MAILBOX_REGS_END = 0x28,
+	           MAILBOX_REG_MAGIC = 0x00,
+	           MAILBOX_REG_VERSION = 0x04,
+	           MAILBOX_REG_READY = 0x08,
+	           MAILBOX_REG_CLONE_ID = 0x0c,
+	           MAILBOX_REG_GENERATION = 0x10,
+	           MAILBOX_REG_NEXT = 0x14,
+	           MAILBOX_REG_DONE = 0x18,
+	           MAILBOX_REG_ENTROPY = 0x1c,
+	           MAILBOX_REG_WINDOW_LEN = 0x20,
+	           MAILBOX_REG_WINDOW_LEN_HIGH = 0x24,
+	           MAILBOX_REGS_END = 0x28,
 };
 
 struct mailbox {

@@ -31,7 +31,7 @@
 #define PRIORITY_MASK  7U
 #define PLIC_GPA       0x0c000000U
 #define PLIC_LEN       0x600000U
-#define IRQ_S_EXT      9U	   /* interrupt number in scause */
+#define IRQ_S_EXT      9U          /* interrupt number in scause */
 #define IRQ_NONE       0xffffffffU /* a context that goes nowhere */
 
 static struct plic *plic_of(struct vm *vm)

@@ -20,7 +20,7 @@ struct plic {
 		u32 enable[PLIC_N_WORDS];
 		u32 threshold;
 	} context[VM_MAX_VCPUS]; /* S-mode context of each vCPU */
-	u32 outputs;		 /* bit i: external interrupt line of vCPU i is high */
+	u32 outputs;             /* bit i: external interrupt line of vCPU i is high */
 };
 
 extern const struct device_type plic_type;

@@ -17,9 +17,9 @@ const struct device_type *const dev_types[DEV_N] = {
 
 /* Each slice is aligned for the next one's largest member. */
 _Static_assert(ALIGN_UP(sizeof(struct plic), 8) + ALIGN_UP(sizeof(struct uart), 8) +
-			       ALIGN_UP(sizeof(struct mailbox), 8) <=
-		       VM_DEV_STATE_LEN,
-	       "device state does not fit into a VM record");
+                               ALIGN_UP(sizeof(struct mailbox), 8) <=
+                       VM_DEV_STATE_LEN,
+               "device state does not fit into a VM record");
 
 static const struct device_ops ops = {
 	.types = dev_types,

@@ -26,17 +26,17 @@
 #define UART_IRQ   10U
 #define UART_CLOCK 3686400U /* Hz; as QEMU's virt says */
 #define FIFO_LEN   16U
-#define N_REGS	   8U
+#define N_REGS     8U
 
 enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCR };
 
-#define IER_RX	     0x01U
+#define IER_RX       0x01U
 #define IER_THRE     0x02U
 #define IER_LINE     0x04U
-#define IER_ALL	     0x0fU
+#define IER_ALL      0x0fU
 #define IIR_NONE     0x01U
 #define IIR_THRE     0x02U
-#define IIR_RX	     0x04U
+#define IIR_RX       0x04U
 #define IIR_LINE     0x06U
 #define IIR_TIMEOUT  0x0cU
 #define IIR_FIFOS    0xc0U
@@ -45,9 +45,9 @@ enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_S
 #define FCR_KEPT     0xc9U /* enable, DMA mode, trigger level */
 #define LCR_DLAB     0x80U
 #define MCR_LOOP     0x10U
-#define MCR_ALL	     0x1fU
-#define LSR_DR	     0x01U
-#define LSR_OE	     0x02U
+#define MCR_ALL      0x1fU
+#define LSR_DR       0x01U
+#define LSR_OE       0x02U
 #define LSR_IDLE     0x60U /* THRE, TEMT */
 #define MSR_ALL_WELL 0xb0U /* DCD, DSR, CTS */
 
@@ -58,7 +58,7 @@ static u32 fifo_len(const struct uart *u)
 
 static u32 trigger_level(const struct uart *u)
 {
-	static const u8 levels[4] = {1, 4, 8, 14};
+	static const u8 levels[4] = { 1, 4, 8, 14 };
 
 	return (u->fcr & FCR_ENABLE) != 0 ? levels[u->fcr >> 6] : 1;
 }

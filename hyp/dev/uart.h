@@ -9,10 +9,10 @@
 
 struct uart {
 	u8 ier, lcr, mcr, fcr, scr, dll, dlm; /* registers as written, unused bits clear */
-	bool overrun;			      /* LSR.OE */
-	bool thre_pending;		      /* transmitter empty, not yet told through IIR */
-	bool irq_line;			      /* what the PLIC was told last */
-	u8 head, n_input;		      /* oldest byte of the ring, and how many */
+	bool overrun;                         /* LSR.OE */
+	bool thre_pending;                    /* transmitter empty, not yet told through IIR */
+	bool irq_line;                        /* what the PLIC was told last */
+	u8 head, n_input;                     /* oldest byte of the ring, and how many */
 	u8 input[UART_INPUT_LEN];
 };
 

@@ -12,10 +12,8 @@
 #include "dev/dev.h"
 #include "lib/assert.h"
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <setjmp.h>
 #include <cmocka.h>
 
@@ -41,7 +39,7 @@ WEAK _Noreturn void panic(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	vprint_error(fmt, ap);
 	va_end(ap);
 	abort();
 }
@@ -187,7 +185,7 @@ static inline void fake_seed(void)
 {
 	const char *s = getenv("PANDO_SEED");
 
-	random_state = s != NULL ? strtoull(s, NULL, 0) : (u64)getpid() * 0x9e3779b97f4a7c15;
+	random_state = s != NULL ? strtoull(s, NULL, 0) : arc4random();
 	print_message("PANDO_SEED=%#llx\n", (unsigned long long)random_state);
 }
 

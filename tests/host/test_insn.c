@@ -89,7 +89,7 @@ static void check_word(u32 insn)
 		bool is_cl = c3 == 2 || c3 == 3, is_cs = c3 == 6 || c3 == 7;
 
 		expected = ((insn & 3) == 0 && (is_cl || is_cs)) ||
-			   ((insn & 3) == 2 && ((is_cl && (insn >> 7 & 31) != 0) || is_cs));
+		           ((insn & 3) == 2 && ((is_cl && (insn >> 7 & 31) != 0) || is_cs));
 	}
 	if (got != expected)
 		fail_msg("%#x: is it an access? %d", insn, expected);
@@ -130,15 +130,15 @@ static void test_extend(void **state)
 		u8 len;
 		u64 sign, zero;
 	} rows[] = {
-		{1, 0xffffffffffffff80, 0x80},
-		{2, 0xffffffffffff8080, 0x8080},
-		{4, 0xffffffff80808080, 0x80808080},
-		{8, 0x8080808080808080, 0x8080808080808080},
+		{ 1, 0xffffffffffffff80, 0x80 },
+		{ 2, 0xffffffffffff8080, 0x8080 },
+		{ 4, 0xffffffff80808080, 0x80808080 },
+		{ 8, 0x8080808080808080, 0x8080808080808080 },
 	};
 
 	(void)state;
 	for (u32 i = 0; i < ARRAY_LEN(rows); i++) {
-		struct insn_access a = {.len = rows[i].len, .is_signed = true};
+		struct insn_access a = { .len = rows[i].len, .is_signed = true };
 
 		assert_true(insn_extend(&a, 0x8080808080808080) == rows[i].sign);
 		assert_true(insn_extend(&a, 0x7f) == 0x7f);

@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PLIC	       0x0c000000UL
+#define PLIC           0x0c000000UL
 #define PRIORITY(i)    (PLIC + 4UL * (i))
 #define PENDING(w)     (PLIC + 0x1000UL + 4UL * (w))
 #define ENABLE(ctx, w) (PLIC + 0x2000UL + 0x80UL * (ctx) + 4UL * (w))
 #define THRESHOLD(ctx) (PLIC + 0x200000UL + 0x1000UL * (ctx))
 #define CLAIM(ctx)     (THRESHOLD(ctx) + 4)
-#define N_FUZZ	       400000
+#define N_FUZZ         400000
 
 static void set_line(u32 irq, bool high)
 {
@@ -144,7 +144,7 @@ static void test_contexts(void **state)
 
 static void test_widths(void **state)
 {
-	static const u32 lens[] = {1, 2, 8};
+	static const u32 lens[] = { 1, 2, 8 };
 	u64 value;
 
 	(void)state;
@@ -199,7 +199,7 @@ static u32 model_word(u32 w, u32 vcpu, bool pending)
 
 	for (u32 i = 0; i < 32 && w < 3; i++) {
 		if (pending ? model.source[w * 32 + i].pending
-			    : model.source[w * 32 + i].enabled[vcpu])
+		            : model.source[w * 32 + i].enabled[vcpu])
 			word |= 1U << i;
 	}
 	return word;
@@ -287,7 +287,7 @@ static void fuzz_step(void)
 	}
 	for (u32 i = 0; i < model.n; i++)
 		assert_int_equal(plic_ext_pending(&fake.vm, i),
-				 model_best(i, model.threshold[i]) != 0);
+		                 model_best(i, model.threshold[i]) != 0);
 }
 
 static void test_fuzz(void **state)
@@ -295,7 +295,7 @@ static void test_fuzz(void **state)
 	(void)state;
 	fake_seed();
 	for (u32 n = 1; n <= VM_MAX_VCPUS; n++) {
-		bool told[VM_MAX_VCPUS] = {false};
+		bool told[VM_MAX_VCPUS] = { false };
 
 		fake_vm(n);
 		memset(&model, 0, sizeof(model));
@@ -306,7 +306,7 @@ static void test_fuzz(void **state)
 			/* A vCPU is told exactly when its line has changed. */
 			for (u32 c = 0; c < n; c++) {
 				assert_int_equal(fake.posted[c] == VREQ_EXT,
-						 told[c] != plic_ext_pending(&fake.vm, c));
+				                 told[c] != plic_ext_pending(&fake.vm, c));
 				told[c] = plic_ext_pending(&fake.vm, c);
 			}
 		}
@@ -324,7 +324,7 @@ static void test_fuzz_widths(void **state)
 		u64 o = fake_random() % (0x600000 - 8), value = fake_random();
 		bool is_store = (fake_random() & 1) != 0;
 		enum mmio m = is_store ? fake_store(0, PLIC + o, len, value)
-				       : fake_load(0, PLIC + o, len, &value);
+		                       : fake_load(0, PLIC + o, len, &value);
 
 		assert_int_equal(m, len == 4 && o % 4 == 0 ? MMIO_OK : MMIO_FAULT);
 	}
