@@ -165,13 +165,16 @@ $(BUILD)/linux/.stamp:
 	@$(SETUP) guest
 
 INITRD := dir:/dev node:/dev/console=c,5,1 dir:/proc dir:/sys dir:/bin link:/bin/sh=busybox
-INITRD += file:/bin/busybox=$(BUILD)/linux/busybox
+INITRD += file:/bin/busybox=$(BUILD)/linux/busybox file:/bin/mailbox=$(BUILD)/linux/mailbox
 
-$(BUILD)/linux/initrd.cpio: guests/linux/init scripts/mkcpio $(BUILD)/linux/busybox
+$(BUILD)/linux/initrd.cpio: guests/linux/init scripts/mkcpio $(BUILD)/linux/busybox $(BUILD)/linux/mailbox
 	@scripts/mkcpio -o $@ $(INITRD) file:/init=guests/linux/init
 
-$(BUILD)/linux/mark.cpio: $(BUILD)/linux/mark scripts/mkcpio $(BUILD)/linux/busybox
+$(BUILD)/linux/mark.cpio: $(BUILD)/linux/mark scripts/mkcpio $(BUILD)/linux/busybox $(BUILD)/linux/mailbox
 	@scripts/mkcpio -o $@ $(INITRD) file:/init=$<
+
+$(BUILD)/linux/mailbox: guests/linux/mailbox.c Makefile
+	@$(CROSS)gcc $(TARGET) $(WARN) -std=gnu11 -O2 -ffreestanding -nostdlib -static -Wl,-Ttext=0x10000,--build-id=none -o $@ $<
 
 $(BUILD)/linux/mark: guests/linux/mark.S
 	@$(CROSS)gcc $(TARGET) -nostdlib -static -Wl,-Ttext=0x10000,--build-id=none -o $@ $<
