@@ -3,8 +3,9 @@
  * The recount, in three passes over records that carry a second counter:
  *
  *   clear    every counted frame's, table's and block's audit counter;
- *   count    walk all spaces, each table once, and count who names what; on the way
- *            check what can be seen there: kinds, bitmaps, bounds, writable leaves;
+ *   count    walk all spaces and the tables that wait to be freed, each table once, and
+ *            count who names what; on the way check what can be seen there: kinds,
+ *            bitmaps, bounds, writable leaves;
  *   compare  every record of the frame table with what was counted.
  *
  * Memory that leaked has a record and no counter; memory freed too early has a
@@ -133,15 +134,12 @@ static void count_entry(struct audit *a, struct table *t, u32 i, bool exclusive)
 	count_block(a, block_behind(pte));
 }
 
-static void count_table(struct audit *a, struct table *t, bool exclusive)
+static void count_entries(struct audit *a, struct table *t, bool exclusive)
 {
 	u32 n = t->level == 2 ? ROOT_ENTRIES : N_ENTRIES;
 
-	if (t->audit++ > 0)
-		return;
 	a->r->tables++;
 	a->n_table_frames += t->level == 2 ? BIT(ROOT_ORDER) : 1;
-	exclusive = exclusive && atomic_load(&t->count) == 1;
 	if (t->armed && !exclusive)
 		fault(a, "armed and shared table", ptr_hpa(t->pte).v);
 	if (t->block)
@@ -156,6 +154,20 @@ static void count_table(struct audit *a, struct table *t, bool exclusive)
 		else if (bit_test(t->counted, i))
 			fault(a, "absent entry is marked as counted", ptr_hpa(t->pte).v);
 	}
+}
+
+static void count_table(struct audit *a, struct table *t, bool exclusive)
+{
+	if (t->audit++ == 0)
+		count_entries(a, t, exclusive && atomic_load(&t->count) == 1);
+}
+
+/* Nobody names it any more, but what it names is not yet dropped. */
+static void count_dying(struct table *t, void *arg)
+{
+	if (atomic_load(&t->count) != 0)
+		fault(arg, "table waits to be freed and is in use", ptr_hpa(t->pte).v);
+	count_entries(arg, t, true);
 }
 
 static void count_space(struct space *s, void *arg)
@@ -208,6 +220,7 @@ void audit_run(struct audit_result *r)
 	frame_for_each(clear_frame, &a);
 	frame_for_each(clear_contiguous, &a);
 	space_for_each(count_space, &a);
+	table_for_each_dying(count_dying, &a);
 	frame_for_each(compare_frame, &a);
 	if (r->tables != table_n_records())
 		fault(&a, "tables that no space reaches", table_n_records() - r->tables);

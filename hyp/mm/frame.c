@@ -222,7 +222,8 @@ enum err frame_init(const struct mem_area *ram, u32 n_ram, const struct mem_area
 	len = ALIGN_UP((u64)n_records * sizeof(*records), PAGE_SIZE);
 	for (u64 at = 0; at < len; at += PAGE_SIZE)
 		page_zero((u8 *)records + at); /* class FRAME_OWN, head 0 */
-	memcpy(taken, reserved, n_reserved * sizeof(taken[0]));
+	for (u32 k = 0; k < n_reserved; k++)
+		taken[k] = reserved[k];
 	taken[n_reserved++] = (struct mem_area){ ptr_hpa(records), len };
 	for (u32 order = 0; order < N_ORDERS; order++)
 		head_of[order] = NONE;

@@ -481,6 +481,14 @@ bool table_reap(u32 budget)
 	return reap_head != NULL;
 }
 
+void table_for_each_dying(void (*fn)(struct table *t, void *arg), void *arg)
+{
+	lock_acquire(&reap_lock);
+	for (struct table *t = reap_head; t; t = t->reap_next)
+		fn(t, arg);
+	lock_release(&reap_lock);
+}
+
 u64 table_n_records(void)
 {
 	return tables.n_objects;

@@ -106,6 +106,9 @@ void table_put(struct table *t);
 /* Frees up to `budget` tables that wait; returns whether some are left. */
 bool table_reap(u32 budget);
 
+/* Every table that waits for table_reap(). */
+void table_for_each_dying(void (*fn)(struct table *t, void *arg), void *arg);
+
 /* A block over 512 contiguous frames, count 1; over the list `first` of `n` frames. */
 struct block *must_check block_new_contiguous(struct frame *first);
 struct block *must_check block_new_listed(struct frame *first, u16 n);

@@ -1,0 +1,496 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "fake.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "arch/csr.h"
+#include "arch/fence.h"
+#include "arch/guest.h"
+#include "arch/log.h"
+#include "arch/page.h"
+#include "arch/phys.h"
+#include "arch/time.h"
+#include "lib/assert.h"
+#include "mm/pte.h"
+#include "mm/frame.h"
+#include "mm/space.h"
+
+u32 fake_hart, fake_n_harts = 1, fake_events;
+u64 fake_time, fake_timer[HART_MAX];
+u8 *fake_ram;
+struct machine machine;
+void (*fake_on_kick)(u32 hart);
+u32 fake_n_kicks[HART_MAX], fake_n_fences[HART_MAX][FAKE_N_FENCES];
+u64 fake_fence_addr, fake_fence_id;
+
+static bool in_guest[HART_MAX];
+
+_Noreturn void panic(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	fprintf(stderr, "panic: ");
+	vfprintf(stderr, fmt, args);
+	fprintf(stderr, "\n");
+	va_end(args);
+	abort();
+}
+
+void log_at(enum log_level level, const char *fmt, ...)
+{
+	(void)level;
+	(void)fmt;
+}
+
+void log_set_sink(log_sink_fn sink)
+{
+	(void)sink;
+}
+
+void log_set_console_level(enum log_level level)
+{
+	(void)level;
+}
+
+void log_for_each(void (*line)(enum log_level, u64, const char *, void *), void *arg)
+{
+	(void)line;
+	(void)arg;
+}
+
+/* ---- harts, time ---- */
+
+u32 hart_index(void)
+{
+	return fake_hart;
+}
+
+u32 hart_count(void)
+{
+	return fake_n_harts;
+}
+
+u64 hart_id(u32 index)
+{
+	return index;
+}
+
+void hart_relax(void)
+{
+}
+
+void hart_wait(void)
+{
+}
+
+u32 hart_events(void)
+{
+	u32 e = fake_events;
+
+	fake_events = 0;
+	return e;
+}
+
+void hart_kick(u32 index)
+{
+	fake_n_kicks[index]++;
+	if (fake_on_kick)
+		fake_on_kick(index);
+	else if (in_guest[index])
+		fake_leave(index);
+}
+
+u64 time_now(void)
+{
+	return fake_time;
+}
+
+u64 time_instret(void)
+{
+	return fake_time;
+}
+
+void timer_set(u64 deadline)
+{
+	fake_timer[fake_hart] = deadline;
+}
+
+u64 time_ticks_to_ns(u64 ticks)
+{
+	return ticks * 100;
+}
+
+u64 time_ns_to_ticks(u64 ns)
+{
+	return ns / 100;
+}
+
+/* ---- locks: order and pairing are checked, there is nobody to wait for ---- */
+
+#define HELD_MAX 8
+static const struct spinlock *held[HART_MAX][HELD_MAX];
+static u32 n_held[HART_MAX];
+
+static void hold(struct spinlock *l, bool twin)
+{
+	u32 n = n_held[fake_hart];
+
+	assert(n < HELD_MAX && l->rank > 0);
+	assert(atomic_load(&l->next) == atomic_load(&l->owner));
+	if (n > 0)
+		assert(held[fake_hart][n - 1]->rank < l->rank ||
+		       (twin && held[fake_hart][n - 1]->rank == l->rank));
+	atomic_fetch_add(&l->next, 1);
+	held[fake_hart][n_held[fake_hart]++] = l;
+}
+
+void lock_acquire(struct spinlock *l)
+{
+	hold(l, false);
+}
+
+bool lock_try(struct spinlock *l)
+{
+	if (atomic_load(&l->next) != atomic_load(&l->owner))
+		return false;
+	hold(l, false);
+	return true;
+}
+
+void lock_release(struct spinlock *l)
+{
+	u32 n = n_held[fake_hart], k = 0;
+
+	while (k < n && held[fake_hart][k] != l)
+		k++;
+	assert(k < n);
+	memmove(&held[fake_hart][k], &held[fake_hart][k + 1], (n - k - 1) * sizeof(held[0][0]));
+	n_held[fake_hart]--;
+	atomic_fetch_add(&l->owner, 1);
+}
+
+void lock_pair(struct spinlock *a, struct spinlock *b)
+{
+	hold(a < b ? a : b, false);
+	if (a != b)
+		hold(a < b ? b : a, true);
+}
+
+void unlock_pair(struct spinlock *a, struct spinlock *b)
+{
+	lock_release(a);
+	if (a != b)
+		lock_release(b);
+}
+
+bool lock_is_held(const struct spinlock *l)
+{
+	for (u32 k = 0; k < n_held[fake_hart]; k++)
+		if (held[fake_hart][k] == l)
+			return true;
+	return false;
+}
+
+u64 lock_contended(enum lock_rank rank)
+{
+	(void)rank;
+	return 0;
+}
+
+const char *lock_rank_name(enum lock_rank rank)
+{
+	(void)rank;
+	return "lock";
+}
+
+/* ---- pages ---- */
+
+void page_copy(void *dst, const void *src)
+{
+	memcpy(dst, src, PAGE_SIZE);
+}
+
+void page_zero(void *dst)
+{
+	memset(dst, 0, PAGE_SIZE);
+}
+
+bool page_is_equal(const void *a, const void *b)
+{
+	return memcmp(a, b, PAGE_SIZE) == 0;
+}
+
+bool page_is_zero(const void *page)
+{
+	static const u8 zeroes[PAGE_SIZE];
+
+	return memcmp(page, zeroes, PAGE_SIZE) == 0;
+}
+
+void page_use_zicboz(u32 len)
+{
+	(void)len;
+}
+
+/* ---- CSRs ---- */
+
+#define CSRS_MAX 64
+static struct {
+	const char *name;
+	u64 value[HART_MAX];
+} csr[CSRS_MAX];
+
+u64 *fake_csr(const char *name)
+{
+	u32 k = 0;
+
+	while (k < CSRS_MAX && csr[k].name && strcmp(csr[k].name, name) != 0)
+		k++;
+	assert(k < CSRS_MAX);
+	csr[k].name = name;
+	return &csr[k].value[fake_hart];
+}
+
+/* ---- the TLB: every walk is remembered, level by level ---- */
+
+#define TLB_LEN 4096
+struct tlb_entry {
+	bool live;
+	u8 level; /* what it maps: 0, 1 a leaf; with is_table: the table below that level */
+	bool is_table;
+	u64 vmid, gpa; /* gpa rounded down to the span of the level */
+	u64 pte;
+};
+static struct tlb_entry tlb_of[HART_MAX][TLB_LEN];
+static u32 n_tlb[HART_MAX];
+
+static void tlb_drop(u32 h, bool any_vmid, u64 vmid, bool any_gpa, u64 gpa)
+{
+	for (u32 k = 0; k < n_tlb[h]; k++) {
+		struct tlb_entry *e = &tlb_of[h][k];
+		u64 span = PAGE_SIZE << (9 * e->level);
+
+		if (!any_vmid && e->vmid != vmid)
+			continue;
+		/* A fence by address covers leaf entries only. */
+		if (!any_gpa && (e->is_table || e->gpa != ALIGN_DOWN(gpa, span)))
+			continue;
+		e->live = false;
+	}
+}
+
+static u64 *tlb_find(u32 h, u64 vmid, u64 gpa, u32 level)
+{
+	for (u32 k = 0; k < n_tlb[h]; k++) {
+		struct tlb_entry *e = &tlb_of[h][k];
+
+		if (e->live && e->vmid == vmid && e->level == level &&
+		    e->gpa == ALIGN_DOWN(gpa, PAGE_SIZE << (9 * level)))
+			return &e->pte;
+	}
+	return NULL;
+}
+
+static void tlb_keep(u32 h, u64 vmid, u64 gpa, u32 level, u64 pte)
+{
+	u32 k = 0;
+
+	while (k < n_tlb[h] && tlb_of[h][k].live)
+		k++;
+	assert(k < TLB_LEN);
+	if (k == n_tlb[h])
+		n_tlb[h]++;
+	tlb_of[h][k] = (struct tlb_entry){ true, (u8)level, pte_is_table(pte), vmid,
+					   ALIGN_DOWN(gpa, PAGE_SIZE << (9 * level)), pte };
+}
+
+static void note(enum fake_fence kind, u64 addr, u64 id)
+{
+	fake_n_fences[fake_hart][kind]++;
+	fake_fence_addr = addr;
+	fake_fence_id = id;
+}
+
+void hfence_gvma_all(void)
+{
+	note(FAKE_GVMA_ALL, 0, 0);
+	tlb_drop(fake_hart, true, 0, true, 0);
+}
+
+void hfence_gvma_vmid(u64 vmid)
+{
+	note(FAKE_GVMA_VMID, 0, vmid);
+	tlb_drop(fake_hart, false, vmid, true, 0);
+}
+
+void hfence_gvma_gpa(gpa_t gpa, u64 vmid)
+{
+	note(FAKE_GVMA_GPA, gpa.v, vmid);
+	tlb_drop(fake_hart, false, vmid, false, gpa.v);
+}
+
+void hfence_vvma_all(void)
+{
+	note(FAKE_VVMA_ALL, 0, 0);
+}
+
+void hfence_vvma_asid(u64 asid)
+{
+	note(FAKE_VVMA_ASID, 0, asid);
+}
+
+void hfence_vvma_gva(gva_t gva)
+{
+	note(FAKE_VVMA_GVA, gva.v, 0);
+}
+
+void hfence_vvma_gva_asid(gva_t gva, u64 asid)
+{
+	note(FAKE_VVMA_GVA_ASID, gva.v, asid);
+}
+
+void fence_i(void)
+{
+	note(FAKE_FENCE_I, 0, 0);
+}
+
+/* ---- the guest ---- */
+
+void guest_set_hgatp(u64 hgatp)
+{
+	csr_write(hgatp, hgatp);
+}
+
+void guest_drop_reservation(void)
+{
+}
+
+void fake_enter(u32 h, struct space *s, u32 vcpu_id)
+{
+	u32 was = fake_hart;
+
+	assert(!in_guest[h]);
+	fake_hart = h;
+	space_enter(s, vcpu_id, false);
+	fake_hart = was;
+	in_guest[h] = true;
+}
+
+void fake_leave(u32 h)
+{
+	u32 was = fake_hart;
+
+	assert(in_guest[h]);
+	in_guest[h] = false;
+	fake_hart = h;
+	space_leave();
+	fake_hart = was;
+}
+
+bool fake_is_in_guest(u32 h)
+{
+	return in_guest[h];
+}
+
+u8 *fake_access(u32 h, u64 gpa, bool is_store)
+{
+	u32 was = fake_hart;
+	u64 hgatp, vmid, *pte, table;
+
+	assert(in_guest[h]);
+	fake_hart = h;
+	hgatp = csr_read(hgatp);
+	fake_hart = was;
+	vmid = hgatp >> HGATP_VMID_SHIFT & 0xffff;
+	table = (hgatp & (BIT(44) - 1)) << PAGE_SHIFT;
+	for (u32 level = 2;; level--) {
+		u64 span = PAGE_SIZE << (9 * level), now;
+
+		pte = tlb_find(h, vmid, gpa, level);
+		if (!pte) {
+			now = ((u64 *)hpa_ptr(HPA(table)))[pte_index(GPA(gpa), level)];
+			if (!(now & PTE_V))
+				return NULL;
+			tlb_keep(h, vmid, gpa, level, now);
+			pte = tlb_find(h, vmid, gpa, level);
+		}
+		table = pte_hpa(*pte).v;
+		if (pte_is_table(*pte))
+			continue;
+		assert(*pte & PTE_U);
+		if (is_store && !(*pte & PTE_W))
+			return NULL;
+		return (u8 *)hpa_ptr(HPA(table)) + (gpa & (span - 1));
+	}
+}
+
+u8 *fake_touch(u32 h, struct space *s, u64 gpa, bool is_store)
+{
+	u32 was = fake_hart;
+	u8 *byte = NULL;
+
+	for (u32 tries = 0; tries < 4 && !byte; tries++) {
+		fake_enter(h, s, h);
+		byte = fake_access(h, gpa, is_store);
+		if (in_guest[h])
+			fake_leave(h);
+		if (byte)
+			break;
+		fake_hart = h;
+		if (space_fault(s, GPA(gpa), is_store ? ACCESS_WRITE : ACCESS_READ) != ERR_OK)
+			tries = 4;
+		fake_hart = was;
+	}
+	return byte;
+}
+
+/* ---- set-up ---- */
+
+void fake_machine(u32 mib, u32 n_harts)
+{
+	struct mem_area ram = { HPA(FAKE_RAM_BASE), (u64)mib << 20 };
+
+	free(fake_ram);
+	fake_ram = aligned_alloc(BLOCK_SIZE, ram.len);
+	assert(fake_ram);
+	memset(fake_ram, 0xa5, ram.len);
+	memset(in_guest, 0, sizeof(in_guest));
+	memset(csr, 0, sizeof(csr));
+	memset(n_tlb, 0, sizeof(n_tlb));
+	memset(tlb_of, 0, sizeof(tlb_of));
+	memset(n_held, 0, sizeof(n_held));
+	memset(fake_n_fences, 0, sizeof(fake_n_fences));
+	memset(fake_n_kicks, 0, sizeof(fake_n_kicks));
+	memset(&machine, 0, sizeof(machine));
+	machine.vmid_bits = 14;
+	machine.has_sstc = true;
+	machine.timebase_hz = 10000000;
+	fake_hart = 0;
+	fake_n_harts = n_harts;
+	fake_on_kick = NULL;
+	assert(frame_init(&ram, 1, NULL, 0) == ERR_OK);
+	space_init_all();
+}
+
+static u64 seed_state;
+
+u64 fake_seed(u64 fallback)
+{
+	const char *given = getenv("PANDO_SEED");
+
+	seed_state = given ? strtoull(given, NULL, 0) : fallback;
+	fprintf(stderr, "PANDO_SEED=%lu\n", (unsigned long)seed_state);
+	return seed_state;
+}
+
+u64 fake_random(void)
+{
+	u64 z = seed_state += 0x9e3779b97f4a7c15UL;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9UL;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebUL;
+	return z ^ (z >> 31);
+}

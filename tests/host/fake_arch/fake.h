@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The arch floor of host tests.
+ *
+ * Up to HART_MAX fake harts, of which `fake_hart` runs.  Each has CSRs by name and
+ * a TLB that is as lazy as the architecture allows: it keeps every translation and
+ * every table pointer it has ever walked, tagged by VMID, until a fence drops
+ * just what that fence must drop.  So a fence that is missing, or names the wrong
+ * address or VMID, shows as a guest that reads stale memory.
+ */
+#ifndef FAKE_H
+#define FAKE_H
+
+#include "arch/hart.h"
+#include "arch/lock.h"
+#include "lib/types.h"
+
+struct space;
+
+extern u32 fake_hart;	   /* index of the hart that runs */
+extern u32 fake_n_harts;   /* what hart_count() says */
+extern u64 fake_time;	   /* what time_now() says; a test advances it */
+extern u64 fake_timer[HART_MAX]; /* what timer_set() asked for */
+extern u32 fake_events;	   /* what hart_events() says next, then cleared */
+
+/* A machine with `mib` MiB of RAM and `n_harts`, memory and spaces initialised. */
+void fake_machine(u32 mib, u32 n_harts);
+
+/* Called by hart_kick() with the hart that is kicked; default: counts, and if that hart is
+ * in a guest it leaves it. */
+extern void (*fake_on_kick)(u32 hart);
+extern u32 fake_n_kicks[HART_MAX];
+
+/* Fences executed so far by each hart, by kind, and the operands of the last. */
+enum fake_fence {
+	FAKE_GVMA_ALL,
+	FAKE_GVMA_VMID,
+	FAKE_GVMA_GPA,
+	FAKE_VVMA_ALL,
+	FAKE_VVMA_ASID,
+	FAKE_VVMA_GVA,
+	FAKE_VVMA_GVA_ASID,
+	FAKE_FENCE_I,
+	FAKE_N_FENCES,
+};
+extern u32 fake_n_fences[HART_MAX][FAKE_N_FENCES];
+extern u64 fake_fence_addr, fake_fence_id;
+
+/* Hart `h` enters / leaves a guest of `s` (a window, as around vcpu_enter()). */
+void fake_enter(u32 h, struct space *s, u32 vcpu_id);
+void fake_leave(u32 h);
+bool fake_is_in_guest(u32 h);
+
+/* One access of a hart that is in a guest: the byte's address, or NULL for a guest page fault. */
+u8 *fake_access(u32 h, u64 gpa, bool is_store);
+
+/* Enter, access, take faults until it succeeds, leave.  NULL: the fault could not be resolved. */
+u8 *fake_touch(u32 h, struct space *s, u64 gpa, bool is_store);
+
+/* A small generator; fake_seed() takes PANDO_SEED from the environment or `fallback`, and prints it. */
+u64 fake_seed(u64 fallback);
+u64 fake_random(void);
+
+#endif

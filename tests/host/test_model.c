@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The memory core against plain arrays: random stores, loads, freezes, clones, forks,
+ * resets and destroys of spaces, from several harts that stay inside their guests
+ * and use whatever their lazy TLBs still hold.  After each step the audit recounts
+ * everything; at the end every frame is back.
+ *
+ * A failing run prints its seed: PANDO_SEED=... replays it; PANDO_STEPS sets the length.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "fake.h"
+#include "mm/audit.h"
+#include "mm/copy.h"
+#include "mm/frame.h"
+#include "mm/table.h"
+
+#define N_SPACES 12
+#define N_HARTS 3 /* run guests; one more only runs the audit */
+#define N_PAGES 96
+#define RAM 0x80000000UL
+#define HIGH 0xc0000000UL /* second region: another 1 GiB slot */
+
+struct model_space {
+	struct space s;
+	bool live, frozen;
+	int template; /* index it may be reset to, -1 none */
+	u64 want[N_PAGES];
+};
+
+static struct model_space m[N_SPACES];
+static int runs[N_HARTS]; /* index of the space whose guest the hart is in, -1 none */
+
+/* Pages spread over five 2 MiB slots in two 1 GiB slots, some adjacent. */
+static u64 page_gpa(u32 page)
+{
+	u64 slot = page % 5, in = page / 5;
+	u64 base = slot < 4 ? RAM + slot * BLOCK_SIZE : HIGH;
+
+	return base + (in < 10 ? in : N_ENTRIES - 1 - in) * PAGE_SIZE + 8 * page;
+}
+
+static void check_audit(void)
+{
+	struct audit_result r;
+
+	fake_hart = N_HARTS;
+	audit_run(&r);
+	if (r.faults)
+		fprintf(stderr, "audit: %lu faults, first: %s\n", (unsigned long)r.faults, r.first);
+	assert_int_equal(r.faults, 0);
+}
+
+static void leave(u32 h)
+{
+	if (fake_is_in_guest(h))
+		fake_leave(h);
+	runs[h] = -1;
+}
+
+static void stop_all(int k)
+{
+	for (u32 h = 0; h < N_HARTS; h++)
+		if (runs[h] == k)
+			leave(h);
+}
+
+static int pick(bool frozen)
+{
+	int k = (int)(fake_random() % N_SPACES);
+
+	for (u32 n = 0; n < N_SPACES; n++, k = (k + 1) % N_SPACES)
+		if (m[k].live && m[k].frozen == frozen)
+			return k;
+	return -1;
+}
+
+static int pick_empty(void)
+{
+	for (int k = 0; k < N_SPACES; k++)
+		if (!m[k].live)
+			return k;
+	return -1;
+}
+
+/* One load or store by a hart that is in the guest of space k, with the faults it takes. */
+static void access_page(u32 h, int k, u32 page, bool is_store, u64 value)
+{
+	u8 *byte = NULL;
+
+	for (u32 tries = 0; tries < 5; tries++) {
+		if (!fake_is_in_guest(h))
+			fake_enter(h, &m[k].s, h);
+		byte = fake_access(h, page_gpa(page), is_store);
+		if (byte)
+			break;
+		fake_leave(h);
+		fake_hart = h;
+		assert_int_equal(space_fault(&m[k].s, GPA(page_gpa(page)),
+					     is_store ? ACCESS_WRITE : ACCESS_READ),
+				 ERR_OK);
+	}
+	assert_non_null(byte);
+	if (is_store) {
+		memcpy(byte, &value, sizeof(value));
+		m[k].want[page] = value;
+	} else {
+		memcpy(&value, byte, sizeof(value));
+		if (value != m[k].want[page])
+			fprintf(stderr, "hart %u space %d page %u: %lx, want %lx\n", h, k, page,
+				(unsigned long)value, (unsigned long)m[k].want[page]);
+		assert_int_equal(value, m[k].want[page]);
+	}
+}
+
+static void step_access(u32 h)
+{
+	int k = runs[h];
+
+	if (k < 0 || fake_random() % 4 == 0) {
+		leave(h);
+		k = pick(false);
+		if (k < 0)
+			return;
+		runs[h] = k;
+	}
+	for (u32 n = 0; n < 4; n++)
+		access_page(h, k, (u32)(fake_random() % N_PAGES), fake_random() % 2, fake_random());
+}
+
+/* Pando itself reads or writes for the guest. */
+static void step_copy(void)
+{
+	int k = pick(false);
+	u32 page = (u32)(fake_random() % N_PAGES);
+	u64 value = fake_random(), got;
+
+	if (k < 0)
+		return;
+	if (fake_random() % 2) {
+		assert_int_equal(copy_to_guest(&m[k].s, GPA(page_gpa(page)), &value, 8), ERR_OK);
+		m[k].want[page] = value;
+	}
+	assert_int_equal(copy_from_guest(&m[k].s, &got, GPA(page_gpa(page)), 8), ERR_OK);
+	assert_int_equal(got, m[k].want[page]);
+}
+
+static void step_create(void)
+{
+	struct region r[2] = { { GPA(RAM), 4 * BLOCK_SIZE }, { GPA(HIGH), BLOCK_SIZE } };
+	int k = pick_empty();
+	static u64 image[3 * BLOCK_SIZE / 2 / 8];
+
+	if (k < 0)
+		return;
+	assert_int_equal(space_init(&m[k].s, r, 2), ERR_OK);
+	m[k].live = true;
+	m[k].frozen = false;
+	m[k].template = -1;
+	memset(m[k].want, 0, sizeof(m[k].want));
+	for (u64 i = 0; i < ARRAY_LEN(image); i++)
+		image[i] = i * 3;
+	if (fake_random() % 2)
+		return;
+	assert_int_equal(space_load(&m[k].s, GPA(RAM + BLOCK_SIZE), image, sizeof(image)), ERR_OK);
+	for (u32 p = 0; p < N_PAGES; p++)
+		if (range_holds(RAM + BLOCK_SIZE, sizeof(image), page_gpa(p), 8))
+			m[k].want[p] = (page_gpa(p) - RAM - BLOCK_SIZE) / 8 * 3;
+}
+
+static void step_fork(bool from_template)
+{
+	int k = pick(from_template), child = pick_empty();
+
+	if (k < 0 || child < 0)
+		return;
+	stop_all(k);
+	if (from_template)
+		space_clone(&m[child].s, &m[k].s);
+	else
+		space_fork(&m[child].s, &m[k].s);
+	m[child].live = true;
+	m[child].frozen = false;
+	m[child].template = from_template ? k : -1;
+	memcpy(m[child].want, m[k].want, sizeof(m[k].want));
+}
+
+static void step_freeze(void)
+{
+	int k = pick(false);
+
+	if (k < 0)
+		return;
+	stop_all(k);
+	space_freeze(&m[k].s);
+	m[k].frozen = true;
+	m[k].template = -1;
+}
+
+static void step_reset(void)
+{
+	int k = pick(false);
+
+	if (k < 0 || m[k].template < 0)
+		return;
+	stop_all(k);
+	space_reset(&m[k].s, &m[m[k].template].s);
+	memcpy(m[k].want, m[m[k].template].want, sizeof(m[k].want));
+}
+
+static void destroy(int k)
+{
+	stop_all(k);
+	space_fini(&m[k].s);
+	m[k].live = false;
+	for (u32 c = 0; c < N_SPACES; c++)
+		if (m[c].template == k)
+			m[c].template = -1;
+}
+
+static void step_destroy(void)
+{
+	int k = pick(fake_random() % 2);
+
+	if (k >= 0)
+		destroy(k);
+}
+
+static void step(void)
+{
+	u64 op = fake_random() % 100;
+
+	fake_hart = (u32)(fake_random() % N_HARTS);
+	if (op < 60) {
+		step_access(fake_hart);
+		return;
+	}
+	leave(fake_hart); /* the rest is HS-mode's work */
+	if (op < 66)
+		step_copy();
+	else if (op < 70)
+		step_create();
+	else if (op < 78)
+		step_fork(true);
+	else if (op < 84)
+		step_fork(false);
+	else if (op < 87)
+		step_freeze();
+	else if (op < 91)
+		step_reset();
+	else if (op < 95)
+		step_destroy();
+	else if (op < 98)
+		space_idle_work();
+	else
+		space_relieve();
+}
+
+static void read_everything(void)
+{
+	for (int k = 0; k < N_SPACES; k++) {
+		for (u32 p = 0; m[k].live && p < N_PAGES; p++) {
+			u64 got;
+
+			assert_int_equal(copy_from_guest(&m[k].s, &got, GPA(page_gpa(p)), 8), ERR_OK);
+			assert_int_equal(got, m[k].want[p]);
+		}
+	}
+}
+
+static void run_history(u64 seed, u32 vmid_bits)
+{
+	const char *steps = getenv("PANDO_STEPS");
+	u32 n_steps = steps ? (u32)atoi(steps) : 250;
+	u64 n_free;
+
+	fake_machine(48, N_HARTS + 1);
+	machine.vmid_bits = vmid_bits;
+	tlb_init_all();
+	n_free = frame_n_free();
+	memset(m, 0, sizeof(m));
+	for (u32 h = 0; h < N_HARTS; h++)
+		runs[h] = -1;
+	fake_seed(seed);
+	step_create();
+	for (u32 n = 0; n < n_steps; n++) {
+		step();
+		check_audit();
+	}
+	read_everything();
+	for (int k = 0; k < N_SPACES; k++)
+		if (m[k].live)
+			destroy(k);
+	for (u32 h = 0; h < N_HARTS; h++) {
+		leave(h);
+		fake_hart = h;
+		space_unload();
+	}
+	check_audit();
+	assert_int_equal(frame_n_free(), n_free);
+	table_roots_drain();
+}
+
+static void histories(void **state)
+{
+	u64 first = getenv("PANDO_SEED") ? strtoull(getenv("PANDO_SEED"), NULL, 0) : 1;
+	const char *n = getenv("PANDO_HISTORIES");
+
+	(void)state;
+	for (u64 k = 0; k < (getenv("PANDO_SEED") ? 1 : n ? strtoull(n, NULL, 0) : 12); k++)
+		run_history(first + k, 14);
+}
+
+/* Three VMIDs on a machine with two bits; none at all on one with zero. */
+static void histories_with_few_vmids(void **state)
+{
+	(void)state;
+	run_history(101, 2);
+	run_history(102, 2);
+	run_history(103, 0);
+	run_history(104, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(histories),
+		cmocka_unit_test(histories_with_few_vmids),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
