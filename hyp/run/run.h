@@ -27,6 +27,15 @@ _Noreturn void run_hart(const struct run_ops *ops);
 /* One exit, from the CSRs in `x`; v is loaded in this hart. */
 enum next must_check exit_handle(struct vcpu *v, const struct guest_exit *x);
 
+/* Back into the guest, through its trap vector. */
+enum next must_check exit_inject(struct vcpu *v, u64 cause, u64 stval);
+
+/* A call or device access has been served: may the vCPU go on at once? */
+enum next must_check exit_after_service(const struct vcpu *v);
+
+/* The instruction at the guest's sepc.  False: the fetch faulted, retry the guest. */
+bool must_check exit_fetch(struct vcpu *v, u32 *insn);
+
 /* Guest page fault: mm's, or an MMIO access to emulate, or an access fault to inject. */
 enum next must_check fault_handle(struct vcpu *v, const struct guest_exit *x);
 

@@ -60,8 +60,8 @@ enum mmio device_access(struct vcpu *v, gpa_t gpa, u32 len, bool is_store, u64 *
 		if (!range_holds(t->base, t->len, gpa.v, len))
 			continue;
 		lock_acquire(&v->vm->dev_lock);
-		result = is_store ? t->store(v, state, offset, len, *value) :
-				    t->load(v, state, offset, len, value);
+		result = is_store ? t->store(v, state, offset, len, *value)
+		                  : t->load(v, state, offset, len, value);
 		lock_release(&v->vm->dev_lock);
 		return result;
 	}

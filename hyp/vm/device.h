@@ -20,9 +20,9 @@ enum mmio {
 
 struct device_type {
 	const char *name;
-	u64 base, len;	   /* GPA range of its registers */
-	u32 state_len;	   /* bytes in vm->dev_state */
-	u32 irq;	   /* PLIC source, 0 = none */
+	u64 base, len; /* GPA range of its registers */
+	u32 state_len; /* bytes in vm->dev_state */
+	u32 irq;       /* PLIC source, 0 = none */
 	void (*init)(struct vm *vm, void *state);
 	void (*cloned)(struct vm *vm, void *state); /* may be NULL */
 	enum mmio (*load)(struct vcpu *v, void *state, u64 offset, u32 len, u64 *value);
@@ -39,8 +39,8 @@ struct device_ops {
 	/* Is the external interrupt line of this vCPU high?  dev_lock held. */
 	bool (*ext_pending)(struct vm *vm, u32 vcpu_id);
 	/* Writes the guest's device tree into buf; 0 or a negative libfdt error. */
-	int (*build_fdt)(const struct vm *vm, const struct vm_config *c, gpa_t initrd, u64 initrd_len,
-			 void *buf, u32 buf_len);
+	int (*build_fdt)(const struct vm *vm, const struct vm_config *c, gpa_t initrd,
+	                 u64 initrd_len, void *buf, u32 buf_len);
 	/* One byte typed at the guest's console; false: its FIFO is full. Takes dev_lock. */
 	bool (*console_input)(struct vm *vm, char c);
 	/* A clone gets work: payload of `len` bytes is in the window. Takes dev_lock. */

@@ -14,7 +14,7 @@
 #include "vm/vm.h"
 
 static struct vm *_Atomic posted; /* newest first */
-static struct vm *taken;	  /* oldest first; the consumer's */
+static struct vm *taken;          /* oldest first; the consumer's */
 
 void vm_post_event(struct vm *vm, u32 events)
 {

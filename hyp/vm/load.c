@@ -19,8 +19,8 @@
 #include <string.h>
 
 #define IMAGE_TEXT_OFFSET 8U
-#define IMAGE_SIZE	  16U
-#define IMAGE_MAGIC2	  56U
+#define IMAGE_SIZE        16U
+#define IMAGE_MAGIC2      56U
 #define IMAGE_HEADER_LEN  64U
 #define INITRD_MAX_OFFSET (512UL << 20)
 
@@ -55,9 +55,10 @@ static enum err place_kernel(const struct vm_config *c, struct layout *l, const 
 		l->kernel_room = u64_max(c->kernel_len, read_le64(image + IMAGE_SIZE));
 	}
 	if (!IS_ALIGNED(l->kernel, BLOCK_SIZE))
-		return vm_refuse(ERR_INVAL, why,
-				 "kernel: text_offset 0x%lx in its header is not a multiple of 2 MiB",
-				 l->kernel);
+		return vm_refuse(
+			ERR_INVAL, why,
+			"kernel: text_offset 0x%lx in its header is not a multiple of 2 MiB",
+			l->kernel);
 	return ERR_OK;
 }
 
@@ -73,7 +74,7 @@ static bool place_rest(const struct vm_config *c, struct layout *l)
 		if (c->initrd_len > top - end)
 			return false;
 		l->initrd = ALIGN_UP(l->kernel + u64_min(c->ram_len / 2, INITRD_MAX_OFFSET),
-				     BLOCK_SIZE);
+		                     BLOCK_SIZE);
 		l->initrd = u64_max(l->initrd, ALIGN_UP(end, BLOCK_SIZE));
 		if (!range_holds(0, top, l->initrd, c->initrd_len))
 			l->initrd = ALIGN_DOWN(top - c->initrd_len, BLOCK_SIZE);
@@ -88,18 +89,18 @@ static bool place_rest(const struct vm_config *c, struct layout *l)
 }
 
 static enum err load_one(struct vm *vm, const char *property, u64 offset, const void *image,
-			 u64 len, const char **why)
+                         u64 len, const char **why)
 {
 	enum err e = space_load(&vm->space, GPA(vm->ram.base.v + offset), image, len);
 
 	if (e != ERR_OK)
 		return vm_refuse(e, why, "%s: loading %lu MiB failed: %s", property, MIB(len),
-				 err_name(e));
+		                 err_name(e));
 	return ERR_OK;
 }
 
 static enum err load_tree(struct vm *vm, const struct vm_config *c, const struct layout *l,
-			  const char **why)
+                          const char **why)
 {
 	gpa_t initrd = GPA(c->initrd_len != 0 ? vm->ram.base.v + l->initrd : 0);
 	u8 *tree = pages_alloc(FDT_ORDER);
@@ -117,11 +118,11 @@ static enum err load_tree(struct vm *vm, const struct vm_config *c, const struct
 		e = copy_to_guest(&vm->space, GPA(vm->ram.base.v + l->fdt), tree, len);
 		if (e != ERR_OK)
 			e = vm_refuse(e, why, "memory-size: loading the device tree failed: %s",
-				      err_name(e));
+			              err_name(e));
 	} else {
 		e = vm_refuse(ERR_RANGE, why,
-			      "bootargs: the device tree does not fit into %lu KiB (libfdt: %d)",
-			      FDT_ROOM >> 10, result);
+		              "bootargs: the device tree does not fit into %lu KiB (libfdt: %d)",
+		              FDT_ROOM >> 10, result);
 	}
 	pages_free(tree, FDT_ORDER);
 	return e;
@@ -129,17 +130,17 @@ static enum err load_tree(struct vm *vm, const struct vm_config *c, const struct
 
 enum err load_images(struct vm *vm, const struct vm_config *c, const char **why)
 {
-	struct layout l = {0};
+	struct layout l = { 0 };
 	enum err e = place_kernel(c, &l, why);
 
 	if (e != ERR_OK)
 		return e;
 	if (!place_rest(c, &l))
-		return vm_refuse(ERR_RANGE, why,
-				 "memory-size: %lu MiB cannot hold kernel (%lu MiB%s) + initrd (%lu MiB)",
-				 MIB(c->ram_len), MIB(l.kernel_room),
-				 l.kernel != 0 ? ", 2 MiB or more above the base" : "",
-				 MIB(c->initrd_len));
+		return vm_refuse(
+			ERR_RANGE, why,
+			"memory-size: %lu MiB cannot hold kernel (%lu MiB%s) + initrd (%lu MiB)",
+			MIB(c->ram_len), MIB(l.kernel_room),
+			l.kernel != 0 ? ", 2 MiB or more above the base" : "", MIB(c->initrd_len));
 	e = load_one(vm, "kernel", l.kernel, c->kernel, c->kernel_len, why);
 	if (e == ERR_OK && c->initrd_len != 0)
 		e = load_one(vm, "initrd", l.initrd, c->initrd, c->initrd_len, why);

@@ -36,9 +36,9 @@ struct runq {
 	TAILQ_HEAD(runq_head, vcpu) queue;
 	struct timerq timers;
 	_Atomic u32 n_queued;
-	_Atomic bool is_stale;	     /* sched_timer() has to look again */
-	_Atomic u64 armed;	     /* host timer, ticks; written by the hart itself */
-	u64 slice_end;		     /* the hart's own */
+	_Atomic bool is_stale; /* sched_timer() has to look again */
+	_Atomic u64 armed;     /* host timer, ticks; written by the hart itself */
+	u64 slice_end;         /* the hart's own */
 } __attribute__((aligned(64)));
 
 static struct runq runqs[HART_MAX];
@@ -190,9 +190,9 @@ void sched_add(struct vcpu *v)
 	v->timer.link = NULL;
 	atomic_store_explicit(&v->state, SCHED_ASLEEP, memory_order_relaxed);
 	atomic_store_explicit(&v->home,
-			      atomic_fetch_add_explicit(&next_home, 1, memory_order_relaxed) %
-				      hart_count(),
-			      memory_order_relaxed);
+	                      atomic_fetch_add_explicit(&next_home, 1, memory_order_relaxed) %
+	                              hart_count(),
+	                      memory_order_relaxed);
 }
 
 void sched_remove(struct vcpu *v)

@@ -160,8 +160,8 @@ void vcpu_load(struct vcpu *v)
 	guest_load(&v->csrs, v->vm->time_delta);
 	v->is_loaded = true;
 	v->last_hart = here;
-	/* Pairs with whatever wrote the guest's code while this vCPU was elsewhere: an image
-	 * that was loaded, a page that was copied, a frame that held other code before. */
+	/* Pairs with the guest's own stores on the hart it comes from: a fence.i that it executed
+	 * there did nothing here. */
 	if (moved)
 		fence_i();
 }

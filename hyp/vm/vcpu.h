@@ -26,9 +26,9 @@ struct vm;
 
 /* Work to do at the door. */
 enum vcpu_request {
-	VREQ_IRQ = 1,	  /* merge `raise` into hvip */
-	VREQ_EXT = 2,	  /* ask the interrupt controller whether VSEIP is high */
-	VREQ_FENCE = 4,	  /* run the queued VS-stage fences */
+	VREQ_IRQ = 1,     /* merge `raise` into hvip */
+	VREQ_EXT = 2,     /* ask the interrupt controller whether VSEIP is high */
+	VREQ_FENCE = 4,   /* run the queued VS-stage fences */
 	VREQ_FENCE_I = 8, /* fence.i */
 	VREQ_RESCHED = 16 /* leave the hart: hold bits have changed */
 };
@@ -37,9 +37,9 @@ enum vcpu_request {
 enum vcpu_hold {
 	HOLD_STOPPED = 1, /* HSM: not started */
 	HOLD_PAUSED = 2,  /* its VM is paused, frozen or dying */
-	HOLD_NOMEM = 4,	  /* waits for frames */
-	HOLD_READY = 8,	  /* stored READY and waits for somebody to freeze */
-	HOLD_WORK = 16,	  /* loads NEXT and waits for work */
+	HOLD_NOMEM = 4,   /* waits for frames */
+	HOLD_READY = 8,   /* stored READY and waits for somebody to freeze */
+	HOLD_WORK = 16,   /* loads NEXT and waits for work */
 };
 
 enum sched_state {
@@ -58,53 +58,52 @@ struct vcpu_fence {
 #define VCPU_FENCES_MAX 8
 
 enum hsm_state { /* SBI HSM, numbers of the SBI spec */
-	HSM_STARTED = 0,
-	HSM_STOPPED = 1,
-	HSM_START_PENDING = 2,
-	HSM_STOP_PENDING = 3,
-	HSM_SUSPENDED = 4,
+	         HSM_STARTED = 0,
+	         HSM_STOPPED = 1,
+	         HSM_START_PENDING = 2,
+	         HSM_STOP_PENDING = 3,
+	         HSM_SUSPENDED = 4,
 };
 
 enum exit_class { /* for counting exits */
-	EXIT_SBI,
-	EXIT_WFI,
-	EXIT_MMIO,
-	EXIT_BREAK, /* guest page fault resolved by mm */
-	EXIT_IRQ,   /* host timer, kick, external */
-	EXIT_INJECT,
-	EXIT_FP,
-	EXIT_N_CLASSES,
+	          EXIT_SBI,
+	          EXIT_WFI,
+	          EXIT_MMIO,
+	          EXIT_BREAK, /* guest page fault resolved by mm */
+	          EXIT_IRQ,   /* host timer, kick, external */
+	          EXIT_INJECT,
+	          EXIT_FP,
+	          EXIT_N_CLASSES,
 };
 
 struct vcpu {
 	struct guest_regs regs; /* o */
 	struct guest_csrs csrs; /* o: valid while not loaded in a hart */
-	struct guest_fp fp;	/* o: valid unless FS is dirty in the hart */
+	struct guest_fp fp;     /* o: valid unless FS is dirty in the hart */
 
-	struct vm *vm;		     /* I */
-	u32 id;			     /* I: 0 .. n_vcpus-1; the guest's hart id */
-	_Atomic u32 requests;	     /* a: enum vcpu_request */
-	_Atomic u64 raise;	     /* a: hvip bits to set at the door */
-	_Atomic u32 holds;	     /* a: enum vcpu_hold */
-	_Atomic u32 hsm;	     /* a: enum hsm_state */
-	_Atomic bool in_guest;	     /* a: between its last look at `requests` and the next exit */
-	bool in_wfi;		     /* o: asleep until an enabled interrupt is pending */
-	bool is_loaded;		     /* o: its CSRs are in the hart */
-	u32 last_hart;		     /* o: hart index it ran on last, +1; 0 = none */
-	u64 code_gen;		     /* o: fence generation of the space at its last fence.i */
-	u64 soft_deadline;	     /* o: timer of a machine without Sstc, guest ticks */
+	struct vm *vm;         /* I */
+	u32 id;                /* I: 0 .. n_vcpus-1; the guest's hart id */
+	_Atomic u32 requests;  /* a: enum vcpu_request */
+	_Atomic u64 raise;     /* a: hvip bits to set at the door */
+	_Atomic u32 holds;     /* a: enum vcpu_hold */
+	_Atomic u32 hsm;       /* a: enum hsm_state */
+	_Atomic bool in_guest; /* a: between its last look at `requests` and the next exit */
+	bool in_wfi;           /* o: asleep until an enabled interrupt is pending */
+	bool is_loaded;        /* o: its CSRs are in the hart */
+	u32 last_hart;         /* o: hart index it ran on last, +1; 0 = none */
+	u64 soft_deadline;     /* o: timer of a machine without Sstc, guest ticks */
 
-	_Atomic u32 home;	 /* q: hart whose run queue it belongs to */
-	_Atomic u32 state;	 /* q: enum sched_state */
+	_Atomic u32 home;        /* q: hart whose run queue it belongs to */
+	_Atomic u32 state;       /* q: enum sched_state */
 	TAILQ_ENTRY(vcpu) queue; /* q */
 	struct timer_node timer; /* q: queued while it sleeps with its timer armed */
 
-	struct spinlock fence_lock;		   /* rank LOCK_VCPU_FENCE */
+	struct spinlock fence_lock;               /* rank LOCK_VCPU_FENCE */
 	struct vcpu_fence fence[VCPU_FENCES_MAX]; /* f */
-	u32 n_fences;				   /* f; more than MAX: flush all */
+	u32 n_fences;                             /* f; more than MAX: flush all */
 
 	u64 exits[EXIT_N_CLASSES]; /* o */
-	u64 guest_ticks;	   /* o: time in guest */
+	u64 guest_ticks;           /* o: time in guest */
 };
 
 /* Sets `req` bits and sees to it that the vCPU notices: kicks its hart if it runs,

@@ -24,7 +24,7 @@
 
 #define RAM_BASE    0x80000000UL
 #define RAM_LEN_MAX (1UL << 40) /* well below Sv39x4's 2^41 */
-#define WINDOW_LEN  BLOCK_SIZE	/* right after RAM: the same level-1 table serves both */
+#define WINDOW_LEN  BLOCK_SIZE  /* right after RAM: the same level-1 table serves both */
 
 TAILQ_HEAD(vm_list_head, vm);
 
@@ -55,7 +55,6 @@ static void init_vcpu(struct vcpu *v, struct vm *vm, u32 id)
 	atomic_init(&v->in_guest, false);
 	v->is_loaded = false;
 	v->last_hart = 0;
-	v->code_gen = 0;
 	lock_init(&v->fence_lock, LOCK_VCPU_FENCE);
 	v->n_fences = 0;
 	memset(v->exits, 0, sizeof(v->exits));
@@ -136,7 +135,7 @@ static struct vm *lookup_locked(const char *name)
 	struct vm *vm;
 	u32 id = parse_id(name);
 
-	TAILQ_FOREACH(vm, &vms, link) {
+	TAILQ_FOREACH (vm, &vms, link) {
 		if (id != 0 ? vm->id == id : strcmp(vm->name, name) == 0)
 			return vm;
 	}
@@ -176,15 +175,16 @@ static enum err check_config(const struct vm_config *c, const char **why)
 
 	if (name_len == 0 || name_len == VM_NAME_LEN || strpbrk(c->name, ".# \t\n") != NULL)
 		return vm_refuse(ERR_INVAL, why,
-				 "name: 1 to %d characters, no dot, no '#', no blank",
-				 VM_NAME_LEN - 1);
+		                 "name: 1 to %d characters, no dot, no '#', no blank",
+		                 VM_NAME_LEN - 1);
 	if (c->n_vcpus == 0 || c->n_vcpus > VM_MAX_VCPUS)
 		return vm_refuse(ERR_INVAL, why, "vcpus: %u is not between 1 and %d", c->n_vcpus,
-				 VM_MAX_VCPUS);
+		                 VM_MAX_VCPUS);
 	if (c->ram_len == 0 || c->ram_len > RAM_LEN_MAX || !IS_ALIGNED(c->ram_len, BLOCK_SIZE))
-		return vm_refuse(ERR_INVAL, why,
-				 "memory-size: 0x%lx bytes are not a multiple of 2 MiB, up to 1 TiB",
-				 c->ram_len);
+		return vm_refuse(
+			ERR_INVAL, why,
+			"memory-size: 0x%lx bytes are not a multiple of 2 MiB, up to 1 TiB",
+			c->ram_len);
 	if (c->kernel == NULL || c->kernel_len == 0)
 		return vm_refuse(ERR_INVAL, why, "kernel: missing or empty");
 	return ERR_OK;
@@ -195,9 +195,9 @@ static enum err build(struct vm *vm, const struct vm_config *c, const char **why
 	memcpy(vm->name, c->name, VM_NAME_LEN);
 	vm->stats.created = time_now();
 	vm->hold_at_ready = c->hold_at_ready;
-	vm->ram = (struct region){.base = GPA(RAM_BASE), .len = c->ram_len};
-	vm->window = (struct region){.base = GPA(RAM_BASE + c->ram_len), .len = WINDOW_LEN};
-	if (space_init(&vm->space, (struct region[]){vm->ram, vm->window}, 2) != ERR_OK) {
+	vm->ram = (struct region){ .base = GPA(RAM_BASE), .len = c->ram_len };
+	vm->window = (struct region){ .base = GPA(RAM_BASE + c->ram_len), .len = WINDOW_LEN };
+	if (space_init(&vm->space, (struct region[]){ vm->ram, vm->window }, 2) != ERR_OK) {
 		vm->space.root = NULL;
 		return vm_refuse(ERR_NOMEM, why, "no memory for the VM's tables");
 	}

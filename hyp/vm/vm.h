@@ -14,25 +14,25 @@
 #include "mm/space.h"
 #include "vm/vcpu.h"
 
-#define VM_MAX_VCPUS 8
-#define VM_NAME_LEN 32
+#define VM_MAX_VCPUS     8
+#define VM_NAME_LEN      32
 #define VM_DEV_STATE_LEN 1536 /* bytes for all devices of one VM */
 
 enum vm_state {
-	VM_NEW,	     /* being built; nothing has run */
+	VM_NEW,      /* being built; nothing has run */
 	VM_RUNNING,  /* vCPUs run as they can */
 	VM_PAUSED,   /* by a command, or frozen out of memory */
 	VM_TEMPLATE, /* frozen; never runs again */
-	VM_OFF,	     /* the guest has shut itself down, or was stopped for a fault */
+	VM_OFF,      /* the guest has shut itself down, or was stopped for a fault */
 	VM_DYING,    /* killed; goes with its last reference */
 };
 
-enum vm_event { /* bits, for control: what has happened */
-	VM_EV_READY = 1,  /* the guest stored READY */
-	VM_EV_DONE = 2,	  /* the guest stored DONE; vm->result_len */
-	VM_EV_OFF = 4,	  /* shut down, rebooted, or stopped; vm->off_reason */
-	VM_EV_NOMEM = 8,  /* a vCPU waits for frames */
-	VM_EV_OUTPUT = 16, /* its console is attached and has output: vm_console_take() */
+enum vm_event {                    /* bits, for control: what has happened */
+	        VM_EV_READY = 1,   /* the guest stored READY */
+	        VM_EV_DONE = 2,    /* the guest stored DONE; vm->result_len */
+	        VM_EV_OFF = 4,     /* shut down, rebooted, or stopped; vm->off_reason */
+	        VM_EV_NOMEM = 8,   /* a vCPU waits for frames */
+	        VM_EV_OUTPUT = 16, /* its console is attached and has output: vm_console_take() */
 };
 
 struct vm_config {
@@ -40,7 +40,8 @@ struct vm_config {
 	u64 ram_len; /* bytes, multiple of 2 MiB, at least 2 MiB */
 	u32 n_vcpus;
 	const char *bootargs;
-	const void *kernel; /* RISC-V Image or flat binary; entered at RAM + 2 MiB (Image) or its start */
+	const void *
+		kernel; /* RISC-V Image or flat binary; entered at RAM + 2 MiB (Image) or its start */
 	u64 kernel_len;
 	const void *initrd; /* may be NULL */
 	u64 initrd_len;
@@ -58,38 +59,38 @@ struct vm_console {
 
 struct vm_stats {
 	u64 created, first_entry, ready, first_exit, done; /* host ticks; 0 = not yet */
-	u64 clone_ticks, clone_instret; /* what the clone call cost */
+	u64 clone_ticks, clone_instret;                    /* what the clone call cost */
 	u64 freeze_ticks, freeze_instret;
 	u64 boot_instret; /* rdinstret at the first entry */
 };
 
 struct vm {
-	u32 id;			    /* I: unique, never reused */
-	char name[VM_NAME_LEN];	    /* I */
-	_Atomic u32 state;	    /* a: enum vm_state, changed under m */
-	_Atomic u32 refs;	    /* a: the list's, one per clone for its template, one per user */
-	struct spinlock lock;	    /* LOCK_VM: life cycle */
-	struct spinlock dev_lock;   /* LOCK_DEV: dev_state, console */
-	struct space space;	    /* own lock */
-	struct vm *template;	    /* I: whose clone it is; holds a reference */
-	u32 clone_id;		    /* I: 0 booted; 1.. in order of cloning from its template */
-	u32 generation;		    /* I: unique per clone */
-	u32 n_clones_made;	    /* m */
-	u32 n_vcpus;		    /* I */
+	u32 id;                   /* I: unique, never reused */
+	char name[VM_NAME_LEN];   /* I */
+	_Atomic u32 state;        /* a: enum vm_state, changed under m */
+	_Atomic u32 refs;         /* a: the list's, one per clone for its template, one per user */
+	struct spinlock lock;     /* LOCK_VM: life cycle */
+	struct spinlock dev_lock; /* LOCK_DEV: dev_state, console */
+	struct space space;       /* own lock */
+	struct vm *template;      /* I: whose clone it is; holds a reference */
+	u32 clone_id;             /* I: 0 booted; 1.. in order of cloning from its template */
+	u32 generation;           /* I: unique per clone */
+	u32 n_clones_made;        /* m */
+	u32 n_vcpus;              /* I */
 	struct vcpu *vcpu[VM_MAX_VCPUS]; /* I */
-	u64 time_delta;		    /* o: htimedelta in ticks (guest time = time + delta) */
-	u64 frozen_time;	    /* m: guest time when it last stood still; it goes on from there */
-	struct region ram, window;  /* I: RAM, and the mailbox's window */
-	bool hold_at_ready;	    /* m */
-	_Atomic u32 events;	    /* a: enum vm_event not yet taken by control */
-	_Atomic u32 on_event_list;  /* a */
-	struct vm *event_next;	    /* a: the event list's, while on it */
-	u32 result_len;		    /* d: of the last DONE */
-	const char *off_reason;	    /* m: words, static storage */
-	struct vm_console console;  /* d */
+	u64 time_delta;                  /* o: htimedelta in ticks (guest time = time + delta) */
+	u64 frozen_time; /* m: guest time when it last stood still; it goes on from there */
+	struct region ram, window; /* I: RAM, and the mailbox's window */
+	bool hold_at_ready;        /* m */
+	_Atomic u32 events;        /* a: enum vm_event not yet taken by control */
+	_Atomic u32 on_event_list; /* a */
+	struct vm *event_next;     /* a: the event list's, while on it */
+	u32 result_len;            /* d: of the last DONE */
+	const char *off_reason;    /* m: words, static storage */
+	struct vm_console console; /* d */
 	struct vm_stats stats;
-	TAILQ_ENTRY(vm) link;	    /* l */
-	bool is_listed;		    /* l */
+	TAILQ_ENTRY(vm) link;                /* l */
+	bool is_listed;                      /* l */
 	u64 dev_state[VM_DEV_STATE_LEN / 8]; /* d */
 };
 
@@ -170,7 +171,6 @@ void vm_go_on(struct vm *vm);
 enum err must_check load_images(struct vm *vm, const struct vm_config *c, const char **why);
 
 /* Formats `*why`; returns `e`. */
-enum err must_check vm_refuse(enum err e, const char **why, const char *fmt, ...)
-	PRINTF_LIKE(3, 4);
+enum err must_check vm_refuse(enum err e, const char **why, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 #endif

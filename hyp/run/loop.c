@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The life of a hart: pick a vCPU, enter it until it waits or its turn is over,
+ * put it back.
+ *
+ * Control runs here too, between guests and never with a vCPU in this hart: it may
+ * wait for vCPUs to stop, this one's included.  One hart at a time polls; another
+ * that would skips it, since whoever polls asks again before it sleeps.
+ *
+ * The window (space_enter .. space_leave) is open only around the guest itself.
+ * Everything that takes a lock happens outside it, since whoever holds that lock
+ * may be waiting for all windows to close.
+ */
+#include "arch/time.h"
+#include "drv/irq.h"
+#include "run/run.h"
+#include "vm/sched.h"
+#include "vm/vm.h"
+
+static const struct run_ops *run_ops;
+static _Atomic bool is_polling;
+
+static bool is_poll_wanted(void)
+{
+	return !atomic_load(&is_polling) && run_ops->wanted();
+}
+
+static void poll(void)
+{
+	sched_frames_returned();
+	/* Cleared before wanted() is asked again: what came meanwhile is seen by that look. */
+	while (run_ops->wanted() && !atomic_exchange(&is_polling, true)) {
+		run_ops->poll();
+		atomic_store(&is_polling, false);
+	}
+}
+
+/* Nothing to run: a piece of mm's housekeeping, or else sleep until the next interrupt. */
+static void idle(void)
+{
+	space_unload();
+	if (space_idle_work())
+		return;
+	sched_idle();
+	if (hart_events() & HART_EV_EXT)
+		irq_dispatch();
+}
+
+/* When a VM first enters its guest and first leaves it, for whoever measures. */
+static void note_first_entry(struct vm *vm)
+{
+	if (vm->stats.first_entry == 0) {
+		vm->stats.boot_instret = time_instret();
+		vm->stats.first_entry = time_now();
+	}
+}
+
+/*
+ * The guest, until its next exit.  False: a request came after the door, nothing has run.
+ *
+ * in_guest, then the look at requests, pairs with a sibling's request, then its look at
+ * in_guest (RFENCE): it sees us in, or we see the request.
+ */
+static bool enter_guest(struct vcpu *v, struct guest_exit *x)
+{
+	u64 start;
+
+	space_enter(&v->vm->space, v->id, false);
+	atomic_store(&v->in_guest, true);
+	if (atomic_load(&v->requests) != 0) {
+		atomic_store(&v->in_guest, false);
+		space_leave();
+		return false;
+	}
+	start = time_now();
+	*x = vcpu_enter(&v->regs);
+	v->guest_ticks += time_now() - start;
+	atomic_store_explicit(&v->in_guest, false, memory_order_release);
+	space_leave();
+	return true;
+}
+
+/* One trip through the door, the guest and the handler of its exit. */
+static enum next run_once(struct vcpu *v)
+{
+	struct guest_exit x;
+	enum next next;
+
+	if (!vcpu_door(v))
+		return NEXT_RESCHED;
+	if (sched_timer_is_stale())
+		sched_timer(v);
+	if (!enter_guest(v, &x))
+		return NEXT_RESUME;
+	next = exit_handle(v, &x);
+	if (v->vm->stats.first_exit == 0)
+		v->vm->stats.first_exit = time_now();
+	if (next == NEXT_RESUME && is_poll_wanted())
+		return NEXT_RESCHED;
+	return next;
+}
+
+_Noreturn void run_hart(const struct run_ops *ops)
+{
+	run_ops = ops;
+	for (;;) {
+		struct vcpu *v;
+
+		poll();
+		v = sched_pick();
+		if (v == NULL) {
+			idle();
+			continue;
+		}
+		vcpu_load(v);
+		note_first_entry(v->vm);
+		while (run_once(v) == NEXT_RESUME)
+			continue;
+		vcpu_unload(v);
+		sched_put(v);
+	}
+}
