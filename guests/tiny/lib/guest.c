@@ -59,10 +59,11 @@ void print(const char *format, ...)
 	va_end(args);
 }
 
-static _Noreturn void shut_down(void)
+/* reason: 0 none, 1 system failure. */
+static _Noreturn void shut_down(u64 reason)
 {
 	for (;;)
-		sbi(EID_SRST, 0, 0, 0, 0, 0, 0);
+		sbi(EID_SRST, 0, 0, reason, 0, 0, 0);
 }
 
 _Noreturn void fail(const char *format, ...)
@@ -76,7 +77,7 @@ _Noreturn void fail(const char *format, ...)
 	va_start(args, format);
 	put_line(head, format, args);
 	va_end(args);
-	shut_down();
+	shut_down(1);
 }
 
 _Noreturn void finish_ok(void)
@@ -85,7 +86,7 @@ _Noreturn void finish_ok(void)
 	while (atomic_flag_test_and_set(&judged))
 		;
 	print("PANDO-GUEST %s ok", guest_name);
-	shut_down();
+	shut_down(0);
 }
 
 /* ---- start ---- */

@@ -158,6 +158,7 @@ trap_run:
 trap_resume:
 	csrr	s0, sscratch
 	ld	sp, HART_CATCH_SP(s0)
+	lla	tp, tls_area
 	li	a0, 1
 2:	sd	zero, HART_CATCH_SP(s0)
 	ld	ra, 0(sp)
