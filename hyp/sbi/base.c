@@ -7,7 +7,7 @@
 #include "sbi/ext.h"
 
 #define SPEC_VERSION 0x02000000UL /* major in bits 30:24, minor below */
-#define IMPL_ID	     0x70616e64UL /* "pand": the spec's list has no number for Pando */
+#define IMPL_ID      0x70616e64UL /* "pand": the spec's list has no number for Pando */
 #define IMPL_VERSION 1UL
 
 enum base_fid {
@@ -37,4 +37,5 @@ static void base_call(struct vcpu *v, struct sbi_call *c)
 }
 
 const struct sbi_ext sbi_base = {
-	.name = "BASE", .first_eid = 0x10, .last_eid = 0x10, .call = base_call};
+	.name = "BASE", .first_eid = 0x10, .last_eid = 0x10, .call = base_call
+};

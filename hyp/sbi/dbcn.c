@@ -99,4 +99,5 @@ static void dbcn_call(struct vcpu *v, struct sbi_call *c)
 }
 
 const struct sbi_ext sbi_dbcn = {
-	.name = "DBCN", .first_eid = 0x4442434e, .last_eid = 0x4442434e, .call = dbcn_call};
+	.name = "DBCN", .first_eid = 0x4442434e, .last_eid = 0x4442434e, .call = dbcn_call
+};

@@ -18,9 +18,9 @@
 enum hsm_fid { HSM_HART_START, HSM_HART_STOP, HSM_HART_GET_STATUS, HSM_HART_SUSPEND };
 
 /* Table "HSM hart suspend types": 32 bits, what lies above them is ignored. */
-#define SUSPEND_RETENTIVE	       0x00000000U
+#define SUSPEND_RETENTIVE              0x00000000U
 #define SUSPEND_RETENTIVE_PLATFORM     0x10000000U
-#define SUSPEND_NON_RETENTIVE	       0x80000000U
+#define SUSPEND_NON_RETENTIVE          0x80000000U
 #define SUSPEND_NON_RETENTIVE_PLATFORM 0x90000000U
 
 #define INSN_MIN_LEN 2U
@@ -142,4 +142,5 @@ static void hsm_call(struct vcpu *v, struct sbi_call *c)
 }
 
 const struct sbi_ext sbi_hsm = {
-	.name = "HSM", .first_eid = 0x48534d, .last_eid = 0x48534d, .call = hsm_call};
+	.name = "HSM", .first_eid = 0x48534d, .last_eid = 0x48534d, .call = hsm_call
+};

@@ -28,4 +28,5 @@ static void ipi_call(struct vcpu *v, struct sbi_call *c)
 }
 
 const struct sbi_ext sbi_ipi = {
-	.name = "IPI", .first_eid = 0x735049, .last_eid = 0x735049, .call = ipi_call};
+	.name = "IPI", .first_eid = 0x735049, .last_eid = 0x735049, .call = ipi_call
+};

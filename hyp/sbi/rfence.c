@@ -88,4 +88,5 @@ static void rfence_call(struct vcpu *v, struct sbi_call *c)
 }
 
 const struct sbi_ext sbi_rfence = {
-	.name = "RFENCE", .first_eid = 0x52464e43, .last_eid = 0x52464e43, .call = rfence_call};
+	.name = "RFENCE", .first_eid = 0x52464e43, .last_eid = 0x52464e43, .call = rfence_call
+};

@@ -8,11 +8,11 @@
 
 enum { X_A0 = 10, X_A1 = 11, X_A6 = 16, X_A7 = 17 };
 
-#define ECALL_LEN	4U    /* there is no compressed ecall */
+#define ECALL_LEN       4U    /* there is no compressed ecall */
 #define LEGACY_LAST_EID 0xfUL /* SBI 2.0 chapter 5: 0x00 to 0x0f are v0.1's */
 
 static const struct sbi_ext *const table[] = {
-	&sbi_base, &sbi_time, &sbi_ipi,	    &sbi_rfence,  &sbi_hsm,
+	&sbi_base, &sbi_time, &sbi_ipi,     &sbi_rfence,  &sbi_hsm,
 	&sbi_srst, &sbi_dbcn, &sbi_putchar, &sbi_getchar,
 };
 
@@ -45,7 +45,7 @@ bool sbi_harts(const struct vcpu *v, u64 hart_mask, u64 base, u64 *vcpu_mask)
 void sbi_handle(struct vcpu *v)
 {
 	u64 *x = v->regs.x;
-	struct sbi_call c = {.fid = x[X_A6], .eid = x[X_A7], .error = SBI_ERR_NOT_SUPPORTED};
+	struct sbi_call c = { .fid = x[X_A6], .eid = x[X_A7], .error = SBI_ERR_NOT_SUPPORTED };
 	const struct sbi_ext *ext = sbi_find(c.eid);
 
 	for (u32 i = 0; i < ARRAY_LEN(c.a); i++)

@@ -29,4 +29,5 @@ static void srst_call(struct vcpu *v, struct sbi_call *c)
 }
 
 const struct sbi_ext sbi_srst = {
-	.name = "SRST", .first_eid = 0x53525354, .last_eid = 0x53525354, .call = srst_call};
+	.name = "SRST", .first_eid = 0x53525354, .last_eid = 0x53525354, .call = srst_call
+};

@@ -2,7 +2,6 @@
 /*
  * TIME (SBI 2.0 chapter 6): for guests that do not use Sstc.
  */
-#include "arch/csr.h"
 #include "sbi/ext.h"
 
 enum time_fid { TIME_SET_TIMER };
@@ -13,13 +12,11 @@ static void time_call(struct vcpu *v, struct sbi_call *c)
 		c->error = SBI_ERR_NOT_SUPPORTED;
 		return;
 	}
-	/* "clear the pending timer interrupt bit as well": before the new deadline is armed, so
-	 * that one which has passed already makes it pending again. */
-	atomic_fetch_and(&v->raise, ~HVIP_VSTIP);
-	csr_clear(hvip, HVIP_VSTIP);
+	/* It takes back a pending timer interrupt, as the spec asks. */
 	vcpu_set_timer(v, c->a[0]);
 	c->error = SBI_SUCCESS;
 }
 
 const struct sbi_ext sbi_time = {
-	.name = "TIME", .first_eid = 0x54494d45, .last_eid = 0x54494d45, .call = time_call};
+	.name = "TIME", .first_eid = 0x54494d45, .last_eid = 0x54494d45, .call = time_call
+};

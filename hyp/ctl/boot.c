@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * From the bundle to running VMs.  Images are copied out of the bundle, which
+ * stays where the machine's loader has put it, so any entry can be booted again.
+ */
+#include <stdio.h>
+#include "arch/log.h"
+#include "arch/phys.h"
+#include "ctl/boot.h"
+#include "ctl/demo.h"
+#include "ctl/view.h"
+#include "drv/machine.h"
+#include "drv/power.h"
+
+#define COPIES_MAX    10000U /* NAME-2, NAME-3, ... */
+#define EXIT_NO_START 1U     /* QEMU's exit code when nothing could be started */
+
+struct bundle boot_images;
+
+static enum err boot_one(const struct bundle_vm *v, bool hold, struct vm **out, const char **why)
+{
+	struct vm_config c = v->config;
+	enum err e = ERR_EXISTS;
+
+	c.hold_at_ready = hold;
+	for (u32 copy = 2; e == ERR_EXISTS && copy < COPIES_MAX; copy++) {
+		*why = NULL;
+		e = vm_create(&c, out, why);
+		snprintf(c.name, sizeof(c.name), "%.20s-%u", v->config.name, copy);
+	}
+	if (e == ERR_OK) {
+		if (view_watch(*out) != ERR_OK)
+			log_info("%s: not shown, too many consoles are", (*out)->name);
+		e = vm_run(*out);
+	}
+	if (!*why)
+		*why = err_name(e);
+	return e;
+}
+
+enum err boot_vms(const struct bundle_vm *v, u64 n, bool hold, struct vm **last, const char **why)
+{
+	enum err e = ERR_OK;
+
+	for (u64 i = 0; i < n && e == ERR_OK; i++)
+		e = boot_one(v, hold, last, why);
+	return e;
+}
+
+static void start_demo(void)
+{
+	const char *why;
+
+	if (demo_start(0, !boot_images.demo.keep, &why) == ERR_OK)
+		return;
+	log_error("demo: %s", why);
+	power_off(EXIT_NO_START);
+}
+
+void boot_bundle(void)
+{
+	const struct mem_range *r = &machine_info.initrd;
+	char line[BUNDLE_WHY_LEN];
+	const char *why;
+	struct vm *vm;
+
+	if (bundle_read(r->len ? hpa_ptr(r->base) : NULL, r->len, &boot_images, line) != ERR_OK) {
+		log_error("%s", line);
+		power_off(EXIT_NO_START);
+	}
+	for (u32 i = 0; i < boot_images.n_vms; i++) {
+		const struct bundle_vm *v = &boot_images.vm[i];
+		if (boot_vms(v, v->autoboot, true, &vm, &why) == ERR_OK)
+			continue;
+		log_error("%s: cannot boot: %s", v->config.name, why);
+		power_off(EXIT_NO_START);
+	}
+	if (boot_images.demo.is_auto)
+		start_demo();
+}

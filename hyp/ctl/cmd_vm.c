@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Commands that make, change and end VMs.
+ */
+#include <string.h>
+#include "arch/time.h"
+#include "ctl/boot.h"
+#include "ctl/command.h"
+#include "ctl/fmt.h"
+#include "ctl/names.h"
+
+#define COUNT_MAX 4096U /* VMs that one command makes */
+
+static bool vm_row(struct vm *vm, void *arg)
+{
+	struct cmd *c = arg;
+	struct space_usage u;
+
+	space_usage(&vm->space, &u);
+	cmd_printf(c, "%-24s #%-5u %-9s %5u  %8s  %8s  %8s  %s\n", vm->name, vm->id,
+	           name_of_state(atomic_load(&vm->state)), vm->n_vcpus, fmt_bytes(vm->ram.len).s,
+	           fmt_bytes(u.private_frames * PAGE_SIZE).s,
+	           fmt_bytes(u.shared_frames * PAGE_SIZE).s,
+	           vm->template ? vm->template->name : "-");
+	return true;
+}
+
+static enum err run_vms(struct cmd *c)
+{
+	cmd_printf(c, "%-24s %-6s %-9s %5s  %8s  %8s  %8s  %s\n", "NAME", "ID", "STATE", "VCPUS",
+	           "RAM", "PRIVATE", "SHARED", "TEMPLATE");
+	vm_for_each(vm_row, c);
+	return ERR_OK;
+}
+
+static bool vcpu_rows(struct vm *vm, void *arg)
+{
+	struct cmd *c = arg;
+
+	for (u32 i = 0; i < vm->n_vcpus; i++) {
+		const struct vcpu *v = vm->vcpu[i];
+		u64 exits = 0;
+
+		for (u32 k = 0; k < EXIT_N_CLASSES; k++)
+			exits += v->exits[k];
+		cmd_printf(c, "%-24s %4u  %-8s %4u  %-13s %-10s %10lu  %9s\n", vm->name, i,
+		           name_of_sched(atomic_load(&v->state)), atomic_load(&v->home),
+		           name_of_hsm(atomic_load(&v->hsm)), name_of_holds(atomic_load(&v->holds)),
+		           exits, fmt_ticks(v->guest_ticks).s);
+	}
+	return true;
+}
+
+static enum err run_vcpus(struct cmd *c)
+{
+	struct vm *vm;
+	enum err e = ERR_OK;
+
+	if (c->n_args == 1)
+		e = cmd_take_vm(c, c->arg[0], &vm);
+	if (e != ERR_OK)
+		return e;
+	cmd_printf(c, "%-24s %4s  %-8s %4s  %-13s %-10s %10s  %9s\n", "VM", "VCPU", "STATE", "HART",
+	           "HSM", "HELD", "EXITS", "IN GUEST");
+	if (c->n_args == 0) {
+		vm_for_each(vcpu_rows, c);
+	} else {
+		vcpu_rows(vm, c);
+		vm_put(vm);
+	}
+	return ERR_OK;
+}
+
+static enum err run_boot(struct cmd *c)
+{
+	const struct bundle_vm *v;
+	const char *why = "";
+	struct vm *vm;
+	u64 n = 1;
+	enum err e = cmd_take_count(c, COUNT_MAX, &n);
+
+	if (e != ERR_OK)
+		return e;
+	if (c->n_args != 1)
+		return cmd_fail(c, ERR_INVAL, "usage: boot NAME [-n N]");
+	v = bundle_find(&boot_images, c->arg[0]);
+	if (!v)
+		return cmd_fail(c, ERR_ABSENT, "no \"%.40s\" in the bundle; try tab", c->arg[0]);
+	e = boot_vms(v, n, true, &vm, &why);
+	return e == ERR_OK ? e : cmd_fail(c, e, "%s: cannot boot: %s", v->config.name, why);
+}
+
+static enum err run_clone(struct cmd *c)
+{
+	struct vm *template, *vm = NULL;
+	u64 n = 1;
+	enum err e = cmd_take_count(c, COUNT_MAX, &n);
+
+	if (e != ERR_OK)
+		return e;
+	if (c->n_args != 1)
+		return cmd_fail(c, ERR_INVAL, "usage: clone TEMPLATE [-n N]");
+	e = cmd_take_vm(c, c->arg[0], &template);
+	if (e != ERR_OK)
+		return e;
+	for (u64 i = 0; i < n && e == ERR_OK; i++) {
+		e = vm_clone(template, &vm);
+		if (e == ERR_OK)
+			e = vm_run(vm);
+		if (e == ERR_OK && i + 1 == n)
+			cmd_printf(c, "%s: %lu started, the last is %s\n", template->name, n,
+			           vm->name);
+		else if (e != ERR_OK)
+			cmd_fail(c, e, "%s: clone %lu of %lu: %s", template->name, i + 1, n,
+			         e == ERR_STATE ? "not a template; freeze it first" : err_name(e));
+	}
+	vm_put(template);
+	return e;
+}
+
+/* Commands of the form "do something to one VM". */
+static enum err on_vm(struct cmd *c, enum err (*fn)(struct cmd *c, struct vm *vm))
+{
+	struct vm *vm;
+	enum err e = cmd_take_vm(c, c->arg[0], &vm);
+
+	if (e != ERR_OK)
+		return e;
+	e = fn(c, vm);
+	if (e != ERR_OK && !c->error[0])
+		cmd_fail(c, e, "%s: %s (it is %s)", vm->name, err_name(e),
+		         name_of_state(atomic_load(&vm->state)));
+	vm_put(vm);
+	return e;
+}
+
+static enum err freeze(struct cmd *c, struct vm *vm)
+{
+	u64 start = time_now();
+	enum err e = vm_freeze(vm);
+
+	if (e == ERR_OK)
+		cmd_printf(c, "%s: a template after %s\n", vm->name,
+		           fmt_ticks(time_now() - start).s);
+	return e;
+}
+
+static enum err run_freeze(struct cmd *c)
+{
+	return on_vm(c, freeze);
+}
+
+static enum err fork_vm(struct cmd *c, struct vm *vm)
+{
+	struct vm *child;
+	enum err e = vm_fork(vm, &child);
+
+	if (e == ERR_OK)
+		e = vm_run(child);
+	if (e == ERR_OK)
+		cmd_printf(c, "%s: forked %s\n", vm->name, child->name);
+	return e;
+}
+
+static enum err run_fork(struct cmd *c)
+{
+	return on_vm(c, fork_vm);
+}
+
+static enum err reset(struct cmd *c, struct vm *vm)
+{
+	(void)c;
+	return vm_reset(vm);
+}
+
+static enum err run_reset(struct cmd *c)
+{
+	return on_vm(c, reset);
+}
+
+static enum err pause_vm(struct cmd *c, struct vm *vm)
+{
+	if (atomic_load(&vm->state) != VM_RUNNING)
+		return cmd_fail(c, ERR_STATE, "%s: does not run", vm->name);
+	vm_pause(vm);
+	return ERR_OK;
+}
+
+static enum err run_pause(struct cmd *c)
+{
+	return on_vm(c, pause_vm);
+}
+
+/* Out of a pause, and past READY if it waits there for a freeze. */
+static enum err resume(struct cmd *c, struct vm *vm)
+{
+	u32 state = atomic_load(&vm->state);
+
+	(void)c;
+	if (state != VM_PAUSED && state != VM_RUNNING)
+		return ERR_STATE;
+	lock_acquire(&vm->lock);
+	vm->hold_at_ready = false;
+	lock_release(&vm->lock);
+	for (u32 i = 0; i < vm->n_vcpus; i++)
+		vcpu_unhold(vm->vcpu[i], HOLD_READY);
+	return state == VM_PAUSED ? vm_run(vm) : ERR_OK;
+}
+
+static enum err run_resume(struct cmd *c)
+{
+	return on_vm(c, resume);
+}
+
+static enum err kill(struct cmd *c, struct vm *vm)
+{
+	(void)c;
+	vm_kill(vm);
+	return ERR_OK;
+}
+
+static bool kill_each(struct vm *vm, void *arg)
+{
+	(void)arg;
+	vm_kill(vm);
+	return true;
+}
+
+static enum err run_kill(struct cmd *c)
+{
+	if (strcmp(c->arg[0], "all") != 0)
+		return on_vm(c, kill);
+	vm_for_each(kill_each, NULL);
+	return ERR_OK;
+}
+
+static const struct command commands[] = {
+	{ "vms", "", "all VMs and their memory", 0, 0, run_vms },
+	{ "vcpus", "[VM]", "what the vCPUs do", 0, 1, run_vcpus },
+	{ "boot", "NAME [-n N]", "boot a VM of the bundle, to where it says READY", 1, 3,
+	  run_boot },
+	{ "freeze", "VM", "make a VM a template: it never runs again", 1, 1, run_freeze },
+	{ "clone", "TEMPLATE [-n N]", "start new VMs where the template was frozen", 1, 3,
+	  run_clone },
+	{ "fork", "VM", "split a running VM in two", 1, 1, run_fork },
+	{ "reset", "VM", "put a clone back to its template's state", 1, 1, run_reset },
+	{ "pause", "VM", "stop a VM for a while", 1, 1, run_pause },
+	{ "resume", "VM", "let a paused VM, or one that waits at READY, go on", 1, 1, run_resume },
+	{ "kill", "VM|all", "end a VM; its memory goes with its last user", 1, 1, run_kill },
+};
+
+const struct command_group cmd_vm = { "VMs", commands, ARRAY_LEN(commands) };

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Command lines: cut into words, looked up in the table, run.  Usage and unknown
+ * words are dealt with here, so that a command sees only counts it has asked for.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include "ctl/boot.h"
+#include "ctl/command.h"
+#include "vm/vm.h"
+
+const struct command_group *const command_groups[] = { &cmd_vm, &cmd_console, &cmd_info };
+const u32 command_n_groups = ARRAY_LEN(command_groups);
+
+const struct command *command_find(const char *name)
+{
+	for (u32 g = 0; g < command_n_groups; g++)
+		for (u32 i = 0; i < command_groups[g]->n_commands; i++)
+			if (strcmp(command_groups[g]->commands[i].name, name) == 0)
+				return &command_groups[g]->commands[i];
+	return NULL;
+}
+
+void cmd_printf(struct cmd *c, const char *fmt, ...)
+{
+	char text[CMD_LINE_LEN];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (n > 0)
+		c->write(c->ctx, text, u64_min((u64)n, sizeof(text) - 1));
+}
+
+enum err cmd_fail(struct cmd *c, enum err e, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(c->error, sizeof(c->error), fmt, ap);
+	va_end(ap);
+	return e;
+}
+
+bool cmd_number(const char *word, u64 max, u64 *value)
+{
+	u64 n = 0;
+
+	if (!*word)
+		return false;
+	for (; *word; word++) {
+		u64 digit = (u64)(*word - '0');
+		if (*word < '0' || *word > '9' || n > (max - u64_min(digit, max)) / 10)
+			return false;
+		n = n * 10 + digit;
+	}
+	*value = n;
+	return n <= max;
+}
+
+enum err cmd_take_count(struct cmd *c, u64 max, u64 *n)
+{
+	for (u32 i = 0; i < c->n_args; i++) {
+		if (strcmp(c->arg[i], "-n") != 0)
+			continue;
+		if (i + 1 == c->n_args || !cmd_number(c->arg[i + 1], max, n) || *n == 0)
+			return cmd_fail(c, ERR_INVAL, "-n wants a number from 1 to %lu", max);
+		c->n_args -= 2;
+		memmove(&c->arg[i], &c->arg[i + 2], (c->n_args - i) * sizeof(c->arg[0]));
+		return ERR_OK;
+	}
+	return ERR_OK;
+}
+
+/* Words between blanks; false: too many. */
+static bool cut(struct cmd *c, char **name)
+{
+	char *at = c->line, *word;
+
+	*name = NULL;
+	c->n_args = 0;
+	while ((word = strsep(&at, " \t")) != NULL) {
+		if (!*word)
+			continue;
+		if (!*name)
+			*name = word;
+		else if (c->n_args == CMD_WORDS_MAX)
+			return false;
+		else
+			c->arg[c->n_args++] = word;
+	}
+	return true;
+}
+
+enum err command_run(struct cmd *c, const char *line)
+{
+	const struct command *command;
+	enum err e;
+	char *name;
+
+	c->error[0] = 0;
+	if (strlen(line) >= sizeof(c->line))
+		return cmd_fail(c, ERR_LIMIT, "line is longer than %u bytes", CMD_LINE_LEN - 1);
+	strcpy(c->line, line);
+	if (!cut(c, &name))
+		return cmd_fail(c, ERR_LIMIT, "more than %u words", CMD_WORDS_MAX);
+	if (!name)
+		return ERR_OK;
+	command = command_find(name);
+	if (!command)
+		return cmd_fail(c, ERR_ABSENT, "unknown command \"%s\"; try help", name);
+	if (c->n_args < command->min_args || c->n_args > command->max_args)
+		return cmd_fail(c, ERR_INVAL, "usage: %s%s%s", name, *command->args ? " " : "",
+		                command->args);
+	e = command->run(c);
+	if (e != ERR_OK && !c->error[0])
+		return cmd_fail(c, e, "%s: %s", name, err_name(e));
+	return e;
+}
+
+struct finder {
+	void (*found)(const char *name, void *arg);
+	void *arg;
+};
+
+static bool vm_candidate(struct vm *vm, void *arg)
+{
+	const struct finder *f = arg;
+
+	f->found(vm->name, f->arg);
+	return true;
+}
+
+void command_candidates(bool is_first, void (*found)(const char *name, void *arg), void *arg)
+{
+	struct finder f = { found, arg };
+
+	if (!is_first) {
+		vm_for_each(vm_candidate, &f);
+		for (u32 i = 0; i < boot_images.n_vms; i++)
+			found(boot_images.vm[i].config.name, arg);
+		return;
+	}
+	for (u32 g = 0; g < command_n_groups; g++)
+		for (u32 i = 0; i < command_groups[g]->n_commands; i++)
+			found(command_groups[g]->commands[i].name, arg);
+}

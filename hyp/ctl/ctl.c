@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Where the hart loop meets control.
+ *
+ * ctl_wanted() runs at every guest exit of every hart: it looks at a few words and
+ * takes no lock; while one hart polls, the others are told that there is nothing
+ * to do.  Work that arrives as the poller leaves is seen by the hart that made
+ * it, at its next exit, and by the poller before it goes idle.
+ */
+#include "arch/time.h"
+#include "ctl/boot.h"
+#include "ctl/ctl.h"
+#include "ctl/demo.h"
+#include "ctl/event.h"
+#include "ctl/shell.h"
+#include "ctl/view.h"
+#include "drv/console.h"
+
+static struct spinlock ctl_lock = LOCK_INIT(LOCK_CTL);
+static _Atomic bool is_polling;
+
+#define INPUT_PER_POLL 64U
+
+void ctl_init(void)
+{
+	lock_acquire(&ctl_lock);
+	log_set_sink(shell_log);
+	boot_bundle();
+	shell_start();
+	lock_release(&ctl_lock);
+}
+
+u64 ctl_deadline(void)
+{
+	return u64_min(demo_deadline(), view_deadline());
+}
+
+bool ctl_wanted(void)
+{
+	u64 deadline;
+
+	if (atomic_load_explicit(&is_polling, memory_order_relaxed))
+		return false;
+	if (console_has_input() || vm_has_events() || shell_needs_refresh())
+		return true;
+	deadline = ctl_deadline();
+	return deadline != TIME_NEVER && time_now() >= deadline;
+}
+
+void ctl_poll(void)
+{
+	int c;
+
+	if (!lock_try(&ctl_lock))
+		return;
+	atomic_store(&is_polling, true);
+	for (u32 i = 0; i < INPUT_PER_POLL && (c = console_getc()) >= 0; i++)
+		shell_key((char)c);
+	event_take_all();
+	view_poll();
+	demo_poll();
+	shell_refresh();
+	atomic_store(&is_polling, false);
+	lock_release(&ctl_lock);
+}

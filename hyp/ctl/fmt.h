@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Numbers for people: three significant digits and a unit. */
+#ifndef CTL_FMT_H
+#define CTL_FMT_H
+
+#include "lib/types.h"
+
+struct fmt {
+	char s[24];
+};
+
+/* "512 B", "12 KiB", "1.5 MiB", "4 GiB" */
+struct fmt fmt_bytes(u64 bytes);
+
+/* "640 ns", "12.3 us", "4.56 ms", "1.23 s" */
+struct fmt fmt_ns(u64 ns);
+struct fmt fmt_ticks(u64 ticks); /* of the timebase */
+
+#endif

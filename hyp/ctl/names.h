@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Words for numbers of the floors below, and VMs by their names. */
+#ifndef CTL_NAMES_H
+#define CTL_NAMES_H
+
+#include "ctl/command.h"
+#include "vm/vm.h"
+
+const char *name_of_state(u32 vm_state);
+const char *name_of_sched(u32 sched_state);
+const char *name_of_hsm(u32 hsm_state);
+const char *name_of_exit(u32 exit_class);
+const char *name_of_break(u32 break_class);
+const char *name_of_frame(u32 frame_class);
+
+/* The most important reason not to run: "ready", "no memory", ... or "-". */
+const char *name_of_holds(u32 holds);
+
+/* Finds a VM by NAME or #ID and takes a reference; the message names what was not found. */
+enum err must_check cmd_take_vm(struct cmd *c, const char *name, struct vm **vm);
+
+#endif
