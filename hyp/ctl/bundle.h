@@ -34,7 +34,7 @@
 #define BUNDLE_CLONES_MAX   4096U
 #define BUNDLE_AUTOBOOT_MAX 256U
 #define BUNDLE_HASH_LEN     32U /* bytes of a sha256 */
-#define BUNDLE_WHY_LEN      160U
+#define BUNDLE_WHY_LEN      200U
 
 struct bundle_vm {
 	struct vm_config config; /* pointers go into the blob */
