@@ -11,7 +11,7 @@ PYTHON := /usr/bin/python3
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 SETUP := scripts/setup
-AGAIN := +@$(MAKE) -j2
+AGAIN = +@$(MAKE) $(if $(filter -j%,$(MAKEFLAGS)),,-j2)
 
 .PHONY: all setup demo run test test-host test-qemu check bench soak clean distclean format help files host-files print-cflags
 .SECONDARY:
