@@ -4,8 +4,7 @@
  * put it back.
  *
  * Control runs here too, between guests and never with a vCPU in this hart: it may
- * wait for vCPUs to stop, this one's included.  One hart at a time polls; another
- * that would skips it, since whoever polls asks again before it sleeps.
+ * wait for any vCPU to stop.
  *
  * The window (space_enter .. space_leave) is open only around the guest itself.
  * Everything that takes a lock happens outside it, since whoever holds that lock
@@ -18,30 +17,26 @@
 #include "vm/vm.h"
 
 static const struct run_ops *run_ops;
-static _Atomic bool is_polling;
 
-static bool is_poll_wanted(void)
+static u64 poll_deadline(void)
 {
-	return !atomic_load(&is_polling) && run_ops->wanted();
+	return run_ops->deadline != NULL ? run_ops->deadline() : TIME_NEVER;
 }
 
 static void poll(void)
 {
 	sched_frames_returned();
-	/* Cleared before wanted() is asked again: what came meanwhile is seen by that look. */
-	while (run_ops->wanted() && !atomic_exchange(&is_polling, true)) {
+	if (run_ops->wanted())
 		run_ops->poll();
-		atomic_store(&is_polling, false);
-	}
 }
 
 /* Nothing to run: a piece of mm's housekeeping, or else sleep until the next interrupt. */
 static void idle(void)
 {
 	space_unload();
-	if (space_idle_work())
+	if (space_idle_work() || run_ops->wanted())
 		return;
-	sched_idle();
+	sched_idle(poll_deadline());
 	if (hart_events() & HART_EV_EXT)
 		irq_dispatch();
 }
@@ -89,13 +84,13 @@ static enum next run_once(struct vcpu *v)
 	if (!vcpu_door(v))
 		return NEXT_RESCHED;
 	if (sched_timer_is_stale())
-		sched_timer(v);
+		sched_timer(v, poll_deadline());
 	if (!enter_guest(v, &x))
 		return NEXT_RESUME;
 	next = exit_handle(v, &x);
 	if (v->vm->stats.first_exit == 0)
 		v->vm->stats.first_exit = time_now();
-	if (next == NEXT_RESUME && is_poll_wanted())
+	if (next == NEXT_RESUME && run_ops->wanted())
 		return NEXT_RESCHED;
 	return next;
 }

@@ -15,10 +15,16 @@ enum next {
 	NEXT_DEAD,    /* the VM is gone or stopped */
 };
 
-/* Work of higher floors that the loop calls between guests, in HS-mode with no lock held. */
+/*
+ * Work of higher floors that the loop calls between guests: in HS-mode, no lock held, no vCPU in
+ * this hart.  Several harts may call poll() at once: one works, the others return; what comes up
+ * meanwhile is seen by the hart that works, since it asks wanted() again before it sleeps.
+ */
 struct run_ops {
-	void (*poll)(void);   /* control: console input, events; runs commands to their end */
-	bool (*wanted)(void); /* is there something for poll? Cheap, called at every exit */
+	void (*poll)(void);    /* control: console input, events; runs commands to their end */
+	bool (*wanted)(void);  /* is there something for poll? Cheap, called at every exit */
+	u64 (*deadline)(void); /* when to ask again though nothing has happened, host
+				* ticks; NULL: never */
 };
 
 /* Never returns; every hart ends here. */

@@ -311,14 +311,14 @@ static u64 run_timers(struct runq *q, bool is_busy)
 	return next;
 }
 
-void sched_timer(struct vcpu *running)
+void sched_timer(struct vcpu *running, u64 deadline)
 {
 	struct runq *q = &runqs[hart_index()];
 	u64 next;
 
 	/* Before the look at what it announces. */
 	atomic_store(&q->is_stale, false);
-	next = run_timers(q, running != NULL);
+	next = u64_min(deadline, run_timers(q, running != NULL));
 	if (running != NULL && atomic_load(&q->n_queued) != 0)
 		next = u64_min(next, q->slice_end);
 	/* With Sstc the guest's own timer interrupts it without our help. */
@@ -358,11 +358,11 @@ static bool has_work_anywhere(void)
 	return false;
 }
 
-void sched_idle(void)
+void sched_idle(u64 deadline)
 {
 	u32 bit = (u32)BIT(hart_index());
 
-	sched_timer(NULL);
+	sched_timer(NULL, deadline);
 	atomic_fetch_or(&idle_mask, bit);
 	if (!has_work_anywhere() && !sched_timer_is_stale())
 		hart_wait();
@@ -381,8 +381,11 @@ bool sched_is_running(struct vcpu *v)
 void sched_wait_stopped(struct vcpu *v)
 {
 	/* The lock as well: whoever put it to sleep may still be at work under it. */
-	while (atomic_load(&v->state) == SCHED_RUNNING || sched_is_running(v))
+	while (sched_is_running(v)) {
 		assert(atomic_load(&v->home) != hart_index());
+		while (atomic_load(&v->state) == SCHED_RUNNING)
+			hart_relax();
+	}
 }
 
 void sched_wait_frames(struct vcpu *v)

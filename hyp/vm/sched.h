@@ -36,9 +36,9 @@ struct vcpu *sched_pick(void);
  * Its CSRs have been saved. */
 void sched_put(struct vcpu *v);
 
-/* Expired timers of this hart's queue wake their vCPUs; then arms the host timer for the
- * earlier of the next deadline and the end of the slice (`running` != NULL). */
-void sched_timer(struct vcpu *running);
+/* Expired timers of this hart's queue wake their vCPUs; then arms the host timer for the earliest
+ * of the next one, the end of the slice (`running` != NULL) and `deadline` (host ticks). */
+void sched_timer(struct vcpu *running, u64 deadline);
 
 /* Has somebody changed what the host timer depends on since sched_timer()? Cheap. */
 bool sched_timer_is_stale(void);
@@ -52,8 +52,8 @@ bool sched_has_waiting(void);
 /* Has the running vCPU used up its slice while another waits for this hart? */
 bool sched_slice_is_over(void);
 
-/* Waits for an interrupt of this hart, unless there is something to run already. */
-void sched_idle(void);
+/* Waits for an interrupt of this hart, or `deadline`, unless there is something to run already. */
+void sched_idle(u64 deadline);
 
 /* Is `v` in some hart?  Asked after a hold was set, "no" stays true until that hold goes. */
 bool sched_is_running(struct vcpu *v);
