@@ -17,17 +17,29 @@
 
 struct bundle boot_images;
 
+/* NAME, or the first of NAME-2, NAME-3, ... that is free. */
+static enum err choose_name(struct vm_config *c, const char *name)
+{
+	struct vm *taken = vm_find(c->name);
+
+	for (u32 copy = 2; taken && copy < COPIES_MAX; copy++) {
+		vm_put(taken);
+		snprintf(c->name, sizeof(c->name), "%.20s-%u", name, copy);
+		taken = vm_find(c->name);
+	}
+	vm_put(taken);
+	return taken ? ERR_LIMIT : ERR_OK;
+}
+
 static enum err boot_one(const struct bundle_vm *v, bool hold, struct vm **out, const char **why)
 {
 	struct vm_config c = v->config;
-	enum err e = ERR_EXISTS;
+	enum err e = choose_name(&c, v->config.name);
 
+	*why = NULL;
 	c.hold_at_ready = hold;
-	for (u32 copy = 2; e == ERR_EXISTS && copy < COPIES_MAX; copy++) {
-		*why = NULL;
+	if (e == ERR_OK)
 		e = vm_create(&c, out, why);
-		snprintf(c.name, sizeof(c.name), "%.20s-%u", v->config.name, copy);
-	}
 	if (e == ERR_OK) {
 		if (view_watch(*out) != ERR_OK)
 			log_info("%s: not shown, too many consoles are", (*out)->name);
@@ -70,6 +82,8 @@ void boot_bundle(void)
 	}
 	for (u32 i = 0; i < boot_images.n_vms; i++) {
 		const struct bundle_vm *v = &boot_images.vm[i];
+		if (boot_images.demo.is_auto && v == boot_images.demo.template)
+			continue; /* the demo boots it */
 		if (boot_vms(v, v->autoboot, true, &vm, &why) == ERR_OK)
 			continue;
 		log_error("%s: cannot boot: %s", v->config.name, why);

@@ -13,7 +13,8 @@
  *				bootargs = "console=ttyS0";	 optional
  *				kernel = /incbin/("Image");
  *				initrd = /incbin/("initrd.cpio"); optional
- *				autoboot = <1>;			 optional: how many to boot at start
+ *				autoboot = <1>;			 optional: how many to boot at start; an auto
+ *								 demo boots its template itself
  *			};
  *		};
  *		demo {				 optional

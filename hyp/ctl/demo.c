@@ -21,9 +21,7 @@
 #define BOOT_LIMIT_NS   120000000000UL
 #define WORK_LIMIT_NS   300000000000UL
 #define SETTLE_LIMIT_NS 10000000000UL
-#define SETTLE_RETRY_NS 5000000UL
 #define N_PROGRESS      10U /* lines while clones work */
-#define REAP_BUDGET     64U
 #define EXIT_FAIL       1U
 
 enum step { STEP_NONE, STEP_BOOT, STEP_WORK, STEP_SETTLE };
@@ -31,8 +29,7 @@ enum step { STEP_NONE, STEP_BOOT, STEP_WORK, STEP_SETTLE };
 static struct demo demo;
 static enum step step;
 static bool off_at_end;
-static u64 deadline;     /* host ticks: the step has failed by then */
-static u64 settle_retry; /* host ticks */
+static u64 deadline; /* host ticks: the step has failed by then */
 
 static u64 ticks_in(u64 ns)
 {
@@ -48,7 +45,7 @@ u64 demo_deadline(void)
 {
 	if (step == STEP_NONE)
 		return TIME_NEVER;
-	return step == STEP_SETTLE ? settle_retry : deadline;
+	return step == STEP_SETTLE ? 0 : deadline;
 }
 
 /* Start */
@@ -80,8 +77,7 @@ enum err demo_start(u32 n, bool power_off_at_end, const char **why)
 	                           : NULL;
 	if (*why)
 		return ERR_STATE;
-	while (space_reap(REAP_BUDGET))
-		;
+	space_relieve(); /* what mm keeps ready is given up, so that the count can come back */
 	e = demo_alloc(&demo, n);
 	if (e != ERR_OK) {
 		*why = err_name(e);
@@ -125,7 +121,6 @@ static void settle(const char *failure)
 	kill_all();
 	step = STEP_SETTLE;
 	deadline = ticks_in(SETTLE_LIMIT_NS);
-	settle_retry = time_now();
 }
 
 static void finish(void)
@@ -142,18 +137,13 @@ static void finish(void)
 		power_off(passed ? 0 : EXIT_FAIL);
 }
 
-/* Killed VMs go when other harts have let go of them, their tables as they are reaped. */
+/* Memory comes back as other harts let go of killed VMs and pass fences; nothing says when it
+ * has, so this looks again at once until it has. */
 static void try_finish(void)
 {
-	bool more = space_reap(REAP_BUDGET);
-	bool is_over = time_now() >= deadline;
-
-	if (!more && vm_count() == 0 && frame_n_free() == demo.frames_before)
-		is_over = true;
-	if (is_over)
+	space_relieve();
+	if ((vm_count() == 0 && frame_n_free() == demo.frames_before) || time_now() >= deadline)
 		finish();
-	else
-		settle_retry = more ? time_now() : ticks_in(SETTLE_RETRY_NS);
 }
 
 void demo_cancel(void)

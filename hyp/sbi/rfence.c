@@ -13,6 +13,7 @@
  * sequentially consistent): either the target sees the request before it enters,
  * or we see that it is in.
  */
+#include "arch/hart.h"
 #include "sbi/ext.h"
 
 enum rfence_fid { RFENCE_FENCE_I, RFENCE_SFENCE_VMA, RFENCE_SFENCE_VMA_ASID };
@@ -22,7 +23,7 @@ enum rfence_fid { RFENCE_FENCE_I, RFENCE_SFENCE_VMA, RFENCE_SFENCE_VMA_ASID };
 static void wait_for(const struct vcpu *target, u32 req)
 {
 	while (atomic_load(&target->in_guest) && atomic_load(&target->requests) & req)
-		;
+		hart_relax();
 }
 
 /*

@@ -9,16 +9,16 @@
 #include "lib/types.h"
 #include "vm/vcpu.h"
 
-#define SBI_SUCCESS 0L
-#define SBI_ERR_FAILED (-1L)
-#define SBI_ERR_NOT_SUPPORTED (-2L)
-#define SBI_ERR_INVALID_PARAM (-3L)
-#define SBI_ERR_DENIED (-4L)
-#define SBI_ERR_INVALID_ADDRESS (-5L)
+#define SBI_SUCCESS               0L
+#define SBI_ERR_FAILED            (-1L)
+#define SBI_ERR_NOT_SUPPORTED     (-2L)
+#define SBI_ERR_INVALID_PARAM     (-3L)
+#define SBI_ERR_DENIED            (-4L)
+#define SBI_ERR_INVALID_ADDRESS   (-5L)
 #define SBI_ERR_ALREADY_AVAILABLE (-6L)
-#define SBI_ERR_ALREADY_STARTED (-7L)
-#define SBI_ERR_ALREADY_STOPPED (-8L)
-#define SBI_ERR_NO_SHMEM (-9L)
+#define SBI_ERR_ALREADY_STARTED   (-7L)
+#define SBI_ERR_ALREADY_STOPPED   (-8L)
+#define SBI_ERR_NO_SHMEM          (-9L)
 
 struct sbi_call {
 	u64 a[6]; /* in */
@@ -27,7 +27,7 @@ struct sbi_call {
 	long error;
 	u64 value;
 	bool no_return; /* registers were set anew or the vCPU stops: leave a0, a1, sepc alone */
-	bool wait;	/* retry the ecall later (sepc is not advanced): a hold was set */
+	bool wait;      /* retry the ecall later (sepc is not advanced): a hold was set */
 };
 
 struct sbi_ext {
