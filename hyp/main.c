@@ -1,18 +1,29 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Bring the floors up, in order.  boot.S calls pando_main() on the boot hart with
- * translation off; once the other harts run, all of them meet in hart_loop().
+ * translation off; once everything stands, all harts meet in hart_main().
  */
 #include "arch/boot.h"
 #include "arch/firmware.h"
 #include "arch/log.h"
 #include "arch/panic.h"
+#include "ctl/ctl.h"
+#include "dev/dev.h"
 #include "drv/console.h"
 #include "drv/irq.h"
 #include "drv/machine.h"
 #include "drv/power.h"
+#include "mm/frame.h"
+#include "mm/space.h"
+#include "run/run.h"
+#include "vm/sched.h"
 
 #define EXIT_CANNOT_RUN 1U
+
+static const struct run_ops control = {
+	.poll = ctl_poll,
+	.wanted = ctl_wanted,
+};
 
 /* Lack of something that Pando cannot do without: one line, and a code that scripts see. */
 static void need(enum err e, const char *const *why)
@@ -23,20 +34,17 @@ static void need(enum err e, const char *const *why)
 	power_off(EXIT_CANNOT_RUN);
 }
 
-static void hart_loop(void)
+static void hart_main(void)
 {
 	irq_hart_init();
-	for (;;) {
-		hart_wait();
-		if (hart_events() & HART_EV_EXT)
-			irq_dispatch();
-	}
+	run_hart(&control);
 }
 
 _Noreturn void pando_main(u64 boot_hart_id, const void *fdt)
 {
 	const char *why = "";
 
+	/* arch: the machine below us */
 	hart_init_boot(boot_hart_id);
 	need(firmware_probe(&why), &why);
 	need(machine_probe(fdt, boot_hart_id, &why), &why);
@@ -45,13 +53,26 @@ _Noreturn void pando_main(u64 boot_hart_id, const void *fdt)
 	need(machine_map(&why), &why);
 	panic_set_power_hook(power_off);
 
+	/* mm */
+	why = "no room in memory for the frame table";
+	need(frame_init(machine_info.ram, machine_info.n_ram, machine_info.reserved,
+			machine_info.n_reserved),
+	     &why);
+	space_init_all();
+
+	/* drv */
 	irq_init();
 	console_init();
 	log_set_sink(console_write);
 	probe_isolation();
-
-	hart_start_all(hart_loop);
 	machine_report();
-	hart_loop();
+
+	/* vm, sbi, dev, run, ctl */
+	sched_init();
+	dev_init();
+	ctl_init();
+
+	hart_start_all(hart_main);
+	hart_main();
 	hart_park();
 }

@@ -129,6 +129,12 @@ void hart_kick(u32 index)
 		firmware_send_ipi(h->id);
 }
 
+void hart_relax(void)
+{
+	/* PAUSE (Zihintpause): a hint, a plain fence where the machine does not know it. */
+	__asm__ volatile(".insn i 0x0f, 0, x0, x0, 0x010" ::: "memory");
+}
+
 void hart_wait(void)
 {
 	__asm__ volatile("wfi" ::: "memory");

@@ -12,11 +12,6 @@
 #define MEM_RANGES_MAX	32
 #define PLIC_NO_CONTEXT UINT32_MAX
 
-struct mem_range {
-	hpa_t base;
-	u64 len; /* bytes */
-};
-
 struct machine_info {
 	struct mem_range ram[MEM_RANGES_MAX];
 	u32 n_ram;

@@ -34,6 +34,12 @@ typedef struct {
 	u64 v;
 } hpa_t; /* host-physical */
 
+/* A range of host-physical memory. */
+struct mem_range {
+	hpa_t base;
+	u64 len; /* bytes */
+};
+
 #define GVA(x) ((gva_t){ (x) })
 #define GPA(x) ((gpa_t){ (x) })
 #define HPA(x) ((hpa_t){ (x) })

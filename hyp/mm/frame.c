@@ -138,7 +138,7 @@ static bool may_take(u64 n, enum frame_use use)
 /* ---- boot ---- */
 
 /* Where the area of `area` that covers or follows `addr` first begins; *skip is its end. */
-static u64 next_reserved(u64 addr, const struct mem_area *area, u32 n, u64 *skip)
+static u64 next_reserved(u64 addr, const struct mem_range *area, u32 n, u64 *skip)
 {
 	u64 begin = UINT64_MAX;
 
@@ -155,7 +155,7 @@ static u64 next_reserved(u64 addr, const struct mem_area *area, u32 n, u64 *skip
 }
 
 /* Calls fn for each run of `ram` that is in no reserved area, until fn says false. */
-static void for_each_run(const struct mem_area *ram, const struct mem_area *reserved, u32 n,
+static void for_each_run(const struct mem_range *ram, const struct mem_range *reserved, u32 n,
 			 bool (*fn)(u64 begin, u64 end))
 {
 	u64 at = ALIGN_UP(ram->base.v, PAGE_SIZE);
@@ -200,10 +200,10 @@ static bool release_run(u64 begin, u64 end)
 	return true;
 }
 
-enum err frame_init(const struct mem_area *ram, u32 n_ram, const struct mem_area *reserved,
+enum err frame_init(const struct mem_range *ram, u32 n_ram, const struct mem_range *reserved,
 		    u32 n_reserved)
 {
-	struct mem_area taken[MEM_AREAS_MAX + 1];
+	struct mem_range taken[FRAME_RANGES_MAX + 1];
 	u64 low = UINT64_MAX, high = 0, len;
 
 	for (u32 k = 0; k < n_ram; k++) {
@@ -217,14 +217,14 @@ enum err frame_init(const struct mem_area *ram, u32 n_ram, const struct mem_area
 	records = NULL;
 	for (u32 k = 0; k < n_ram && !records; k++)
 		for_each_run(&ram[k], reserved, n_reserved, place_records);
-	if (!records || n_reserved > MEM_AREAS_MAX)
+	if (!records || n_reserved > FRAME_RANGES_MAX)
 		return ERR_NOMEM;
 	len = ALIGN_UP((u64)n_records * sizeof(*records), PAGE_SIZE);
 	for (u64 at = 0; at < len; at += PAGE_SIZE)
 		page_zero((u8 *)records + at); /* class FRAME_OWN, head 0 */
 	for (u32 k = 0; k < n_reserved; k++)
 		taken[k] = reserved[k];
-	taken[n_reserved++] = (struct mem_area){ ptr_hpa(records), len };
+	taken[n_reserved++] = (struct mem_range){ ptr_hpa(records), len };
 	for (u32 order = 0; order < N_ORDERS; order++)
 		head_of[order] = NONE;
 	memset(cache, 0, sizeof(cache));

@@ -50,12 +50,8 @@ enum frame_use { FRAME_FOR_GUEST, FRAME_FOR_PANDO };
 
 /* Builds the frame table over `ram`, hands out all of it but `reserved`.
  * Returns ERR_NOMEM when what is left makes no sense (< 16 MiB). */
-#define MEM_AREAS_MAX 40U
-struct mem_area {
-	hpa_t base;
-	u64 len; /* bytes */
-};
-enum err frame_init(const struct mem_area *ram, u32 n_ram, const struct mem_area *reserved,
+#define FRAME_RANGES_MAX 40U
+enum err frame_init(const struct mem_range *ram, u32 n_ram, const struct mem_range *reserved,
 		    u32 n_reserved);
 
 /* One frame, contents undefined; class and count are the caller's to set.  NULL: none left. */

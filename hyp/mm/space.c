@@ -25,7 +25,7 @@
 static struct spinlock list_lock = LOCK_INIT(LOCK_SPACES);
 static LIST_HEAD(, space) spaces = LIST_HEAD_INITIALIZER(spaces);
 static struct frame *zero_frame;
-static _Atomic bool dissolve_wanted; /* some space has ended: blocks may have one user left */
+static _Atomic u32 dissolve_wanted; /* some space has ended: blocks may have one user left */
 
 /* A walk to one page by its writer, under the space's lock. */
 struct walk {
@@ -135,7 +135,7 @@ void space_reset(struct space *s, struct space *template)
 	tlb_fence_all(&s->tlb, ptr_hpa(s->root->pte));
 	lock_release(&s->lock);
 	table_put(old);
-	atomic_store(&dissolve_wanted, true);
+	atomic_store(&dissolve_wanted, 1);
 }
 
 void space_fini(struct space *s)
@@ -145,7 +145,7 @@ void space_fini(struct space *s)
 	lock_release(&list_lock);
 	table_put(s->root);
 	s->root = NULL;
-	atomic_store(&dissolve_wanted, true);
+	atomic_store(&dissolve_wanted, 1);
 }
 
 void space_for_each(void (*fn)(struct space *s, void *arg), void *arg)
@@ -594,7 +594,7 @@ bool space_idle_work(void)
 		return true;
 	if (table_roots_ahead() || frame_zero_ahead())
 		return true;
-	if (atomic_exchange(&dissolve_wanted, false))
+	if (atomic_exchange(&dissolve_wanted, 0))
 		dissolve_all();
 	return false;
 }

@@ -451,7 +451,7 @@ u8 *fake_touch(u32 h, struct space *s, u64 gpa, bool is_store)
 
 void fake_machine(u32 mib, u32 n_harts)
 {
-	struct mem_area ram = { HPA(FAKE_RAM_BASE), (u64)mib << 20 };
+	struct mem_range ram = { HPA(FAKE_RAM_BASE), (u64)mib << 20 };
 
 	free(fake_ram);
 	fake_ram = aligned_alloc(BLOCK_SIZE, ram.len);
