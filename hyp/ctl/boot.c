@@ -27,8 +27,10 @@ static enum err choose_name(struct vm_config *c, const char *name)
 		snprintf(c->name, sizeof(c->name), "%.20s-%u", name, copy);
 		taken = vm_find(c->name);
 	}
+	if (!taken)
+		return ERR_OK;
 	vm_put(taken);
-	return taken ? ERR_LIMIT : ERR_OK;
+	return ERR_LIMIT;
 }
 
 static enum err boot_one(const struct bundle_vm *v, bool hold, struct vm **out, const char **why)
