@@ -203,6 +203,14 @@ $(BUILD)/host/libpando.a: $(HOST_OBJ)
 	@rm -f $@
 	@ar rcs $@ $^
 
+# The decoder's cases come from the assembler's own output.
+$(BUILD)/host/insn_cases.h: scripts/gen-insn-cases
+	@mkdir -p $(@D)
+	@$< $(CROSS) $@
+
+$(BUILD)/host/tests/host/test_insn.o: $(BUILD)/host/insn_cases.h
+$(BUILD)/host/tests/host/test_insn.o: HOST_CPPFLAGS += -I$(BUILD)/host
+
 $(BUILD)/host/%.o: %.c Makefile
 	@echo "  HOSTCC $<"
 	@mkdir -p $(@D)
