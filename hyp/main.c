@@ -23,6 +23,7 @@
 static const struct run_ops control = {
 	.poll = ctl_poll,
 	.wanted = ctl_wanted,
+	.deadline = ctl_deadline,
 };
 
 /* Lack of something that Pando cannot do without: one line, and a code that scripts see. */
