@@ -123,12 +123,12 @@ static void settle(const char *failure)
 	deadline = ticks_in(SETTLE_LIMIT_NS);
 }
 
-static void finish(void)
+static void finish(u64 n_free)
 {
 	struct audit_result audit;
 	bool passed;
 
-	demo.frames_after = frame_n_free();
+	demo.frames_after = n_free;
 	audit_run(&audit);
 	passed = demo_report_end(&demo, &audit);
 	demo_free(&demo);
@@ -141,9 +141,12 @@ static void finish(void)
  * has, so this looks again at once until it has. */
 static void try_finish(void)
 {
+	u64 n_free;
+
 	space_relieve();
-	if ((vm_count() == 0 && frame_n_free() == demo.frames_before) || time_now() >= deadline)
-		finish();
+	n_free = frame_n_free();
+	if ((vm_count() == 0 && n_free == demo.frames_before) || time_now() >= deadline)
+		finish(n_free);
 }
 
 void demo_cancel(void)
