@@ -7,7 +7,7 @@
  * structs, so tp is set after it) and calls pando_main(a0, a1).
  *
  * boot_hart_entry: the other harts come through SBI HSM with a0 = hart id,
- * a1 = their struct hart_local, and call hart_main() on their own stack.
+ * a1 = their struct hart_local, and call boot_hart_main() on their own stack.
  *
  * Registers: s0 and s1 keep a0 and a1; fp = 0 and ra = 0 end every backtrace.
  */
@@ -50,7 +50,7 @@ boot_hart_entry:
 	csrw	stvec, t0
 	li	s0, 0
 	li	ra, 0
-	tail	hart_main
+	tail	boot_hart_main
 
 	.section .stacks, "aw", @nobits
 	.balign	4096

@@ -16,8 +16,8 @@
 #define CSR_scounteren 0x106
 #define CSR_senvcfg    0x10a
 #define CSR_sepc       0x141
-#define CSR_sie	       0x104
-#define CSR_sip	       0x144
+#define CSR_sie        0x104
+#define CSR_sip        0x144
 #define CSR_sscratch   0x140
 #define CSR_sstatus    0x100
 #define CSR_stimecmp   0x14d
@@ -27,14 +27,14 @@
 #define CSR_hstatus    0x600
 #define CSR_hedeleg    0x602
 #define CSR_hideleg    0x603
-#define CSR_hie	       0x604
+#define CSR_hie        0x604
 #define CSR_htimedelta 0x605
 #define CSR_hcounteren 0x606
 #define CSR_hgeie      0x607
 #define CSR_henvcfg    0x60a
 #define CSR_hstateen0  0x60c
 #define CSR_htval      0x643
-#define CSR_hip	       0x644
+#define CSR_hip        0x644
 #define CSR_hvip       0x645
 #define CSR_htinst     0x64a
 #define CSR_hgatp      0x680
@@ -71,9 +71,9 @@
 	({                                                               \
 		u64 csr_v_;                                              \
 		__asm__ volatile("csrrw %0, " CSR_STR(CSR_##name) ", %1" \
-				 : "=r"(csr_v_)                          \
-				 : "rK"((u64)(value))                    \
-				 : "memory");                            \
+		                 : "=r"(csr_v_)                          \
+		                 : "rK"((u64)(value))                    \
+		                 : "memory");                            \
 		csr_v_;                                                  \
 	})
 

@@ -5,25 +5,25 @@
 
 #include "lib/types.h"
 
-#define SSTATUS_SIE	   BIT(1)
-#define SSTATUS_SPIE	   BIT(5)
-#define SSTATUS_SPP	   BIT(8)
-#define SSTATUS_VS	   (3UL << 9)
-#define SSTATUS_FS	   (3UL << 13)
+#define SSTATUS_SIE        BIT(1)
+#define SSTATUS_SPIE       BIT(5)
+#define SSTATUS_SPP        BIT(8)
+#define SSTATUS_VS         (3UL << 9)
+#define SSTATUS_FS         (3UL << 13)
 #define SSTATUS_FS_INITIAL (1UL << 13)
 #define SSTATUS_FS_CLEAN   (2UL << 13)
 #define SSTATUS_FS_DIRTY   (3UL << 13)
-#define SSTATUS_SUM	   BIT(18)
-#define SSTATUS_MXR	   BIT(19)
-#define SSTATUS_UXL_64	   (2UL << 32)
+#define SSTATUS_SUM        BIT(18)
+#define SSTATUS_MXR        BIT(19)
+#define SSTATUS_UXL_64     (2UL << 32)
 
-#define HSTATUS_GVA	BIT(6)
-#define HSTATUS_SPV	BIT(7)
-#define HSTATUS_SPVP	BIT(8)
-#define HSTATUS_HU	BIT(9)
-#define HSTATUS_VTVM	BIT(20)
-#define HSTATUS_VTW	BIT(21)
-#define HSTATUS_VTSR	BIT(22)
+#define HSTATUS_GVA     BIT(6)
+#define HSTATUS_SPV     BIT(7)
+#define HSTATUS_SPVP    BIT(8)
+#define HSTATUS_HU      BIT(9)
+#define HSTATUS_VTVM    BIT(20)
+#define HSTATUS_VTW     BIT(21)
+#define HSTATUS_VTSR    BIT(22)
 #define HSTATUS_VSXL_64 (2UL << 32)
 
 #define IRQ_S_SOFT   1
@@ -38,38 +38,38 @@
 #define HVIP_VSTIP BIT(IRQ_VS_TIMER)
 #define HVIP_VSEIP BIT(IRQ_VS_EXT)
 
-#define HENVCFG_FIOM	   BIT(0)
+#define HENVCFG_FIOM       BIT(0)
 #define HENVCFG_CBIE_FLUSH (1UL << 4)
 #define HENVCFG_CBIE_INVAL (3UL << 4)
-#define HENVCFG_CBCFE	   BIT(6)
-#define HENVCFG_CBZE	   BIT(7)
-#define HENVCFG_ADUE	   BIT(61)
-#define HENVCFG_PBMTE	   BIT(62)
-#define HENVCFG_STCE	   BIT(63)
+#define HENVCFG_CBCFE      BIT(6)
+#define HENVCFG_CBZE       BIT(7)
+#define HENVCFG_ADUE       BIT(61)
+#define HENVCFG_PBMTE      BIT(62)
+#define HENVCFG_STCE       BIT(63)
 
 #define HGATP_MODE_SV39X4 (8UL << 60)
 #define HGATP_VMID_SHIFT  44
 
-#define CAUSE_IRQ	       BIT(63)
+#define CAUSE_IRQ              BIT(63)
 #define CAUSE_FETCH_MISALIGNED 0
 #define CAUSE_FETCH_ACCESS     1
-#define CAUSE_ILLEGAL	       2
+#define CAUSE_ILLEGAL          2
 #define CAUSE_BREAKPOINT       3
 #define CAUSE_LOAD_MISALIGNED  4
 #define CAUSE_LOAD_ACCESS      5
 #define CAUSE_STORE_MISALIGNED 6
 #define CAUSE_STORE_ACCESS     7
-#define CAUSE_ECALL_U	       8
-#define CAUSE_ECALL_VS	       10
+#define CAUSE_ECALL_U          8
+#define CAUSE_ECALL_VS         10
 #define CAUSE_FETCH_PAGE       12
-#define CAUSE_LOAD_PAGE	       13
+#define CAUSE_LOAD_PAGE        13
 #define CAUSE_STORE_PAGE       15
 #define CAUSE_GUEST_FETCH_PAGE 20
 #define CAUSE_GUEST_LOAD_PAGE  21
 #define CAUSE_VIRTUAL_INSN     22
 #define CAUSE_GUEST_STORE_PAGE 23
 
-#define HTINST_READ_PTE	 0x3000U /* implicit read of a guest PTE */
+#define HTINST_READ_PTE  0x3000U /* implicit read of a guest PTE */
 #define HTINST_WRITE_PTE 0x3020U /* implicit write of A/D bits to a guest PTE */
 
 #endif

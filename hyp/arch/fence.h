@@ -11,8 +11,8 @@
 
 #include "lib/types.h"
 
-void hfence_gvma_all(void);		   /* every VMID */
-void hfence_gvma_vmid(u64 vmid);	   /* one VMID, also after a changed pointer PTE */
+void hfence_gvma_all(void);                /* every VMID */
+void hfence_gvma_vmid(u64 vmid);           /* one VMID, also after a changed pointer PTE */
 void hfence_gvma_gpa(gpa_t gpa, u64 vmid); /* leaf entries that map gpa (operand is GPA >> 2) */
 void hfence_vvma_all(void);
 void hfence_vvma_asid(u64 asid);

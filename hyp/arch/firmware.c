@@ -6,23 +6,23 @@
 #include "arch/firmware.h"
 
 #define EXT_LEGACY_PUTCHAR 0x01
-#define EXT_BASE	   0x10
-#define EXT_TIME	   0x54494d45
-#define EXT_IPI		   0x735049
-#define EXT_HSM		   0x48534d
-#define EXT_SRST	   0x53525354
-#define EXT_DBCN	   0x4442434e
+#define EXT_BASE           0x10
+#define EXT_TIME           0x54494d45
+#define EXT_IPI            0x735049
+#define EXT_HSM            0x48534d
+#define EXT_SRST           0x53525354
+#define EXT_DBCN           0x4442434e
 
 #define BASE_GET_SPEC_VERSION 0
 #define BASE_PROBE_EXTENSION  3
-#define TIME_SET_TIMER	      0
-#define IPI_SEND	      0
-#define HSM_HART_START	      0
-#define SRST_RESET	      0
+#define TIME_SET_TIMER        0
+#define IPI_SEND              0
+#define HSM_HART_START        0
+#define SRST_RESET            0
 #define SRST_TYPE_SHUTDOWN    0
 #define SRST_REASON_NONE      0
 #define SRST_REASON_FAILURE   1
-#define DBCN_WRITE	      0
+#define DBCN_WRITE            0
 
 #define SPEC_V0_2 2
 
@@ -37,7 +37,7 @@ static struct firmware_ret call(u64 ext, u64 fid, u64 arg0, u64 arg1, u64 arg2)
 	register u64 a7 __asm__("a7") = ext;
 
 	__asm__ volatile("ecall" : "+r"(a0), "+r"(a1) : "r"(a2), "r"(a6), "r"(a7) : "memory");
-	return (struct firmware_ret){.error = (s64)a0, .value = (s64)a1};
+	return (struct firmware_ret){ .error = (s64)a0, .value = (s64)a1 };
 }
 
 static bool has_extension(u64 ext)

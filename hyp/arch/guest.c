@@ -76,7 +76,7 @@ static void load_constants(void)
 }
 
 void guest_reset(struct guest_regs *regs, struct guest_csrs *csrs, struct guest_fp *fp, u64 pc,
-		 u64 a0, u64 a1)
+                 u64 a0, u64 a1)
 {
 	memset(regs, 0, sizeof(*regs));
 	memset(csrs, 0, sizeof(*csrs));

@@ -49,7 +49,7 @@ struct guest_exit vcpu_enter(struct guest_regs *regs);
 
 /* Reset values of all three groups, for a hart that starts at pc with a0, a1. */
 void guest_reset(struct guest_regs *regs, struct guest_csrs *csrs, struct guest_fp *fp, u64 pc,
-		 u64 a0, u64 a1);
+                 u64 a0, u64 a1);
 
 /* Loads VS CSRs and hypervisor controls: hedeleg/hideleg/henvcfg/hcounteren are
  * constants set here once per hart; guest time = time + htimedelta (ticks).

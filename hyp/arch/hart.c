@@ -62,7 +62,7 @@ void hart_set_ids(const u64 *ids, u32 n)
 }
 
 /* Where boot.S hands over a hart other than the first. */
-_Noreturn void hart_main(u64 id, struct hart_local *self)
+_Noreturn void boot_hart_main(u64 id, struct hart_local *self)
 {
 	(void)id;
 	paging_enable();
@@ -79,10 +79,10 @@ static bool start_one(struct hart_local *h)
 
 	if (error != 0) {
 		log_warn("hart %lu does not start (SBI error %ld), going on without it", h->id,
-			 error);
+		         error);
 		return false;
 	}
-	/* Pairs with the release in hart_main(): what the hart set up is visible. */
+	/* Pairs with the release in boot_hart_main(): what the hart set up is visible. */
 	while (atomic_load_explicit(&h->online, memory_order_acquire) == 0)
 		continue;
 	return true;

@@ -33,9 +33,6 @@ void hart_wait(void);
 /* A pause inside a spin loop. */
 void hart_relax(void);
 
-/* A pause inside a spin loop. */
-void hart_relax(void);
-
 /* Which HS interrupts are pending on this hart; acknowledges the software one. */
 enum hart_event {
 	HART_EV_KICK = 1,  /* software interrupt: another hart wants attention */

@@ -12,10 +12,10 @@
 #include "lib/assert.h"
 
 static const char *const rank_names[LOCK_N_RANKS] = {
-	[LOCK_CTL] = "ctl",	    [LOCK_VMS] = "vms",	      [LOCK_VM] = "vm",
-	[LOCK_DEV] = "dev",	    [LOCK_SPACES] = "spaces", [LOCK_SPACE] = "space",
-	[LOCK_RUNQ] = "runq",	    [LOCK_TIMERQ] = "timerq", [LOCK_VMID] = "vmid",
-	[LOCK_REAP] = "reap",	    [LOCK_POOL] = "pool",     [LOCK_FRAMES] = "frames",
+	[LOCK_CTL] = "ctl",         [LOCK_VMS] = "vms",       [LOCK_VM] = "vm",
+	[LOCK_DEV] = "dev",         [LOCK_SPACES] = "spaces", [LOCK_SPACE] = "space",
+	[LOCK_RUNQ] = "runq",       [LOCK_TIMERQ] = "timerq", [LOCK_VMID] = "vmid",
+	[LOCK_REAP] = "reap",       [LOCK_POOL] = "pool",     [LOCK_FRAMES] = "frames",
 	[LOCK_CONSOLE] = "console", [LOCK_LOG] = "log",
 };
 
@@ -52,6 +52,7 @@ static void wait_for_turn(struct hart_local *self, struct spinlock *l, u32 ticke
 		/* The holder may be dead. */
 		if (panic_is_on() && self->n_panics == 0)
 			hart_park();
+		hart_relax();
 	}
 }
 
@@ -82,7 +83,7 @@ bool lock_try(struct spinlock *l)
 
 	check_order(self, l, false);
 	if (!atomic_compare_exchange_strong_explicit(&l->next, &ticket, ticket + 1,
-						     memory_order_acquire, memory_order_relaxed))
+	                                             memory_order_acquire, memory_order_relaxed))
 		return false;
 	self->held[self->n_held++] = l;
 	return true;
@@ -101,7 +102,7 @@ void lock_release(struct spinlock *l)
 	self->n_held--;
 	/* Release: pairs with the acquire loads above; only the holder writes `owner`. */
 	atomic_store_explicit(&l->owner, atomic_load_explicit(&l->owner, memory_order_relaxed) + 1,
-			      memory_order_release);
+	                      memory_order_release);
 }
 
 void lock_pair(struct spinlock *a, struct spinlock *b)

@@ -15,21 +15,21 @@
 #include "lib/types.h"
 
 enum lock_rank {
-	LOCK_CTL = 1,	 /* the one command or job that runs now */
-	LOCK_VMS,	 /* list and names of VMs */
-	LOCK_VM,	 /* life cycle of one VM */
-	LOCK_DEV,	 /* device state of one VM */
-	LOCK_SPACES,	 /* list of spaces (audit) */
-	LOCK_SPACE,	 /* tables of one guest-physical space */
+	LOCK_CTL = 1,    /* the one command or job that runs now */
+	LOCK_VMS,        /* list and names of VMs */
+	LOCK_VM,         /* life cycle of one VM */
+	LOCK_DEV,        /* device state of one VM */
+	LOCK_SPACES,     /* list of spaces (audit) */
+	LOCK_SPACE,      /* tables of one guest-physical space */
 	LOCK_VCPU_FENCE, /* fences queued for one vCPU */
-	LOCK_RUNQ,	 /* run queue of one hart, and the state of vCPUs at home there */
-	LOCK_TIMERQ,	 /* timer queue of one hart */
-	LOCK_VMID,	 /* VMID allocation */
-	LOCK_REAP,	 /* tables and blocks that wait to be freed */
-	LOCK_POOL,	 /* one pool of small objects */
-	LOCK_FRAMES,	 /* the buddy lists */
-	LOCK_CONSOLE,	 /* the machine's UART */
-	LOCK_LOG,	 /* the log ring */
+	LOCK_RUNQ,       /* run queue of one hart, and the state of vCPUs at home there */
+	LOCK_TIMERQ,     /* timer queue of one hart */
+	LOCK_VMID,       /* VMID allocation */
+	LOCK_REAP,       /* tables and blocks that wait to be freed */
+	LOCK_POOL,       /* one pool of small objects */
+	LOCK_FRAMES,     /* the buddy lists */
+	LOCK_CONSOLE,    /* the machine's UART */
+	LOCK_LOG,        /* the log ring */
 	LOCK_N_RANKS,
 };
 

@@ -25,7 +25,7 @@ struct log_line {
 
 static struct spinlock log_lock = LOCK_INIT(LOCK_LOG);
 static struct log_line ring[LOG_LINES]; /* log_lock: line n is at n % LOG_LINES */
-static u64 n_lines;			/* log_lock: lines ever written */
+static u64 n_lines;                     /* log_lock: lines ever written */
 
 /* Set at boot or by the shell; a reader may use the old value once. */
 static _Atomic(log_sink_fn) log_sink;
@@ -43,10 +43,9 @@ void log_set_console_level(enum log_level level)
 
 static void to_console(enum log_level level, const char *text)
 {
-	static const char *const prefix[] = {[LOG_ERROR] = "error: ",
-					     [LOG_WARN] = "warning: ",
-					     [LOG_INFO] = "",
-					     [LOG_DEBUG] = ""};
+	static const char *const prefix[] = {
+		[LOG_ERROR] = "error: ", [LOG_WARN] = "warning: ", [LOG_INFO] = "", [LOG_DEBUG] = ""
+	};
 	log_sink_fn sink = atomic_load(&log_sink);
 	char line[LOG_LINE_LEN + 16];
 	size_t len;
@@ -64,7 +63,7 @@ static void to_console(enum log_level level, const char *text)
 
 void log_at(enum log_level level, const char *fmt, ...)
 {
-	struct log_line line = {.ticks = time_now(), .level = level};
+	struct log_line line = { .ticks = time_now(), .level = level };
 	va_list args;
 
 	va_start(args, fmt);
@@ -79,7 +78,7 @@ void log_at(enum log_level level, const char *fmt, ...)
 }
 
 void log_for_each(void (*fn)(enum log_level level, u64 ticks, const char *text, void *arg),
-		  void *arg)
+                  void *arg)
 {
 	struct log_line line;
 	u64 n;

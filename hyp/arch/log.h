@@ -27,6 +27,6 @@ void log_set_console_level(enum log_level level);
 
 /* Calls `line` for each line in the ring, oldest first. */
 void log_for_each(void (*line)(enum log_level level, u64 ticks, const char *text, void *arg),
-		  void *arg);
+                  void *arg);
 
 #endif

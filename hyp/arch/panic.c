@@ -23,7 +23,7 @@
 #include "arch/paging.h"
 
 #define BACKTRACE_MAX 24U
-#define N_REGS	      32U
+#define N_REGS        32U
 
 static _Atomic u32 is_on;
 static void (*context_hook)(char *buf, size_t len);
@@ -55,15 +55,16 @@ static void PRINTF_LIKE(1, 2) print(const char *fmt, ...)
 	va_end(args);
 	if (n > 0)
 		firmware_console_write(line,
-				       (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
+		                       (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
 }
 
 static void print_registers(const struct trap_frame *frame)
 {
-	static const char *const names[N_REGS] = {"0",	"ra", "sp",  "gp",  "tp", "t0", "t1", "t2",
-						  "fp", "s1", "a0",  "a1",  "a2", "a3", "a4", "a5",
-						  "a6", "a7", "s2",  "s3",  "s4", "s5", "s6", "s7",
-						  "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6"};
+	static const char *const names[N_REGS] = {
+		"0",  "ra", "sp", "gp", "tp",  "t0",  "t1", "t2", "fp", "s1", "a0",
+		"a1", "a2", "a3", "a4", "a5",  "a6",  "a7", "s2", "s3", "s4", "s5",
+		"s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6"
+	};
 	u32 i;
 
 	for (i = 1; i < N_REGS; i++)
@@ -79,13 +80,14 @@ static bool is_in_stack(u64 fp)
 	       !paging_is_guard(fp - 16) && !paging_is_guard(fp - 8);
 }
 
-/* Return addresses, innermost first, from frame pointer `fp`; `ra` as it is now. */
-static void print_backtrace(u64 fp, u64 ra)
+/* Return addresses, innermost first, from frame pointer `fp`; `pc` and `ra` as they are now.
+ * `ra` may be stale, but after a wild jump it alone names the culprit. */
+static void print_backtrace(u64 pc, u64 fp, u64 ra)
 {
 	const u64 *frame;
 	u32 i;
 
-	print("backtrace:");
+	print("backtrace: %lx, ra %lx, frames", pc, ra);
 	for (i = 0; i < BACKTRACE_MAX && is_in_stack(fp); i++) {
 		frame = (const u64 *)fp; /* NOLINT: checked just above */
 		if (i == 0 && is_in_stack(frame[-1])) {
@@ -144,28 +146,27 @@ _Noreturn void panic_trap(const struct trap_frame *frame, const char *what)
 	      hart_index(), csr_read(sepc), csr_read(scause), csr_read(stval));
 	print_context();
 	print_registers(frame);
-	print_backtrace(frame->x[8], frame->x[1]);
+	print_backtrace(csr_read(sepc), frame->x[8], frame->x[1]);
 	turn_off();
 }
 
 _Noreturn void panic(const char *fmt, ...)
 {
 	char what[256];
-	struct trap_frame frame;
+	u64 caller = (u64)__builtin_return_address(0);
+	u64 fp = (u64)__builtin_frame_address(0);
 	va_list args;
 
 	take_over();
-	/* The callee-saved registers are still the caller's, or on this stack. */
-	__asm__ volatile("sd ra, 8(%0)\n\tsd sp, 16(%0)\n\tsd tp, 32(%0)" ::"r"(&frame) : "memory");
 	va_start(args, fmt);
 	vsnprintf(what, sizeof(what), fmt, args);
 	va_end(args);
 	print("\r\npanic: %s\r\n", what);
-	print("hart %lu (index %u), pc %016lx, sp %016lx\r\n", hart_self()->id, hart_index(),
-	      (u64)__builtin_return_address(0), frame.x[2]);
+	print("hart %lu (index %u), pc %016lx, fp %016lx\r\n", hart_self()->id, hart_index(),
+	      caller, fp);
 	print("last trap: cause %lu, pc %016lx, stval %016lx\r\n", csr_read(scause), csr_read(sepc),
 	      csr_read(stval));
 	print_context();
-	print_backtrace((u64)__builtin_frame_address(0), frame.x[1]);
+	print_backtrace(caller, fp, caller);
 	turn_off();
 }

@@ -27,13 +27,13 @@
 #include "arch/trap.h"
 #include "arch/probe_guest.h"
 
-#define PTE_V	    BIT(0)
-#define PTE_R	    BIT(1)
-#define PTE_W	    BIT(2)
-#define PTE_X	    BIT(3)
-#define PTE_U	    BIT(4)
-#define PTE_A	    BIT(6)
-#define PTE_D	    BIT(7)
+#define PTE_V       BIT(0)
+#define PTE_R       BIT(1)
+#define PTE_W       BIT(2)
+#define PTE_X       BIT(3)
+#define PTE_U       BIT(4)
+#define PTE_A       BIT(6)
+#define PTE_D       BIT(7)
 #define PTE_G_LEAF  (PTE_V | PTE_U | PTE_A | PTE_D) /* G-stage leaves are user pages */
 #define PTE_OF(ptr) ((u64)(ptr) >> PAGE_SHIFT << 10)
 
@@ -100,14 +100,14 @@ static void probe_extensions(void)
 		machine.has_zicbom = machine.has_zicboz = false;
 	}
 	machine.has_sstc = machine.has_sstc && trap_try_stimecmp(&v, BIT(CAUSE_ILLEGAL)) &&
-			   henvcfg_keeps(HENVCFG_STCE);
+	                   henvcfg_keeps(HENVCFG_STCE);
 	machine.has_svpbmt = machine.has_svpbmt && henvcfg_keeps(HENVCFG_PBMTE);
 	machine.has_svadu = machine.has_svadu && henvcfg_keeps(HENVCFG_ADUE);
 	machine.has_zicbom = machine.has_zicbom && machine.cbom_block_len != 0 &&
-			     henvcfg_keeps(HENVCFG_CBIE_FLUSH | HENVCFG_CBCFE);
+	                     henvcfg_keeps(HENVCFG_CBIE_FLUSH | HENVCFG_CBCFE);
 	machine.has_zicboz = machine.has_zicboz && machine.cboz_block_len != 0 &&
-			     henvcfg_keeps(HENVCFG_CBZE) &&
-			     trap_try_cbo_zero(data, BIT(CAUSE_ILLEGAL));
+	                     henvcfg_keeps(HENVCFG_CBZE) &&
+	                     trap_try_cbo_zero(data, BIT(CAUSE_ILLEGAL));
 	machine.has_smstateen = machine.has_smstateen && trap_try_hstateen0(&v, BIT(CAUSE_ILLEGAL));
 	if (machine.has_fp) {
 		csr_set(sstatus, SSTATUS_FS);

@@ -21,19 +21,19 @@
 
 /* struct hart_local; the first 64 bytes are picolibc's thread-local storage. */
 #define HART_RECOVER_CAUSES 64
-#define HART_RECOVER_PC	    72
-#define HART_SPILL_T1	    80
-#define HART_SPILL_SP	    88
-#define HART_STACK_TOP	    96
+#define HART_RECOVER_PC     72
+#define HART_SPILL_T1       80
+#define HART_SPILL_SP       88
+#define HART_STACK_TOP      96
 #define HART_EMERGENCY_TOP  104
-#define HART_ID		    112
+#define HART_ID             112
 
 #define HART_LOCAL_LEN 512
 
 /* Stacks, in bytes.  One slot per hart: guard, stack, guard, emergency stack. */
-#define STACK_GUARD_LEN	    4096
-#define STACK_LEN	    (8 * 4096)
+#define STACK_GUARD_LEN     4096
+#define STACK_LEN           (8 * 4096)
 #define STACK_EMERGENCY_LEN (2 * 4096)
-#define STACK_SLOT_LEN	    (2 * STACK_GUARD_LEN + STACK_LEN + STACK_EMERGENCY_LEN)
+#define STACK_SLOT_LEN      (2 * STACK_GUARD_LEN + STACK_LEN + STACK_EMERGENCY_LEN)
 
 #endif

@@ -23,12 +23,12 @@
 #define UART_MCR  4
 #define UART_LSR  5
 
-#define IER_RECEIVE	     0x01
+#define IER_RECEIVE          0x01
 #define FCR_ENABLE_AND_CLEAR 0x07
-#define LCR_8N1		     0x03
+#define LCR_8N1              0x03
 #define MCR_DTR_RTS_OUT2     0x0b
-#define LSR_DATA_READY	     0x01
-#define LSR_THR_EMPTY	     0x20
+#define LSR_DATA_READY       0x01
+#define LSR_THR_EMPTY        0x20
 
 #define RING_LEN 1024U /* a power of two */
 #define FIFO_LEN 16U
@@ -46,7 +46,7 @@ static u32 uart_read(u32 reg)
 
 	if (machine_info.uart_io_width == 4)
 		return *(volatile u32 *)addr; /* NOLINT: MMIO */
-	return *(volatile u8 *)addr;	      /* NOLINT: MMIO */
+	return *(volatile u8 *)addr;          /* NOLINT: MMIO */
 }
 
 static void uart_write(u32 reg, u8 value)

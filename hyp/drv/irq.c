@@ -9,10 +9,10 @@
 #include "drv/machine.h"
 #include "lib/assert.h"
 
-#define PLIC_PRIORITY(irq)	  (4UL * (irq))
+#define PLIC_PRIORITY(irq)        (4UL * (irq))
 #define PLIC_ENABLE(context, irq) (0x2000UL + 0x80UL * (context) + 4UL * ((irq) / 32))
-#define PLIC_THRESHOLD(context)	  (0x200000UL + 0x1000UL * (context))
-#define PLIC_CLAIM(context)	  (0x200004UL + 0x1000UL * (context))
+#define PLIC_THRESHOLD(context)   (0x200000UL + 0x1000UL * (context))
+#define PLIC_CLAIM(context)       (0x200004UL + 0x1000UL * (context))
 
 #define HANDLERS_MAX 8U
 
@@ -86,7 +86,7 @@ void irq_register(u32 irq, void (*handler)(void *arg), void *arg)
 {
 	assert(n_handlers < HANDLERS_MAX);
 	assert(hart_index() == 0 && irq != 0 && irq <= machine_info.plic_n_sources);
-	handlers[n_handlers] = (struct irq_handler){.irq = irq, .fn = handler, .arg = arg};
+	handlers[n_handlers] = (struct irq_handler){ .irq = irq, .fn = handler, .arg = arg };
 	n_handlers++;
 	if (is_hart_0_ready && own_context() != PLIC_NO_CONTEXT)
 		enable(own_context(), irq);

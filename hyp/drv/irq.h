@@ -5,7 +5,7 @@
 
 #include "lib/types.h"
 
-void irq_init(void);	  /* once: priorities off, no context enabled */
+void irq_init(void);      /* once: priorities off, no context enabled */
 void irq_hart_init(void); /* each hart: threshold 0, enables registered sources on hart 0 */
 
 /* Source `irq` of the machine's PLIC goes to `handler` from now on. */

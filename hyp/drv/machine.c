@@ -15,7 +15,7 @@
 #include "arch/paging.h"
 #include "drv/isa.h"
 
-#define RAM_MIN	       (64UL << 20)
+#define RAM_MIN        (64UL << 20)
 #define IRQ_S_EXTERNAL 9U
 
 struct machine_info machine_info;
@@ -99,14 +99,14 @@ static const char *read_ram(const void *fdt)
 			if (machine_info.n_ram == MEM_RANGES_MAX)
 				return "the device tree names too many ranges of memory";
 			machine_info.ram[machine_info.n_ram++] =
-				(struct mem_range){.base = HPA(base), .len = len};
+				(struct mem_range){ .base = HPA(base), .len = len };
 			total += len;
 		}
 	}
 	if (total >= RAM_MIN)
 		return NULL;
 	snprintf(why_text, sizeof(why_text), "%lu MiB of memory are too little, %lu MiB are needed",
-		 total >> 20, RAM_MIN >> 20);
+	         total >> 20, RAM_MIN >> 20);
 	return why_text;
 }
 
@@ -117,7 +117,7 @@ static bool reserve(u64 base, u64 len)
 	if (machine_info.n_reserved == MEM_RANGES_MAX)
 		return false;
 	machine_info.reserved[machine_info.n_reserved++] =
-		(struct mem_range){.base = HPA(base), .len = len};
+		(struct mem_range){ .base = HPA(base), .len = len };
 	return true;
 }
 
@@ -176,7 +176,7 @@ static void read_initrd(const void *fdt)
 	u64 end = read_chosen(fdt, "linux,initrd-end");
 
 	if (start != 0 && end > start)
-		machine_info.initrd = (struct mem_range){.base = HPA(start), .len = end - start};
+		machine_info.initrd = (struct mem_range){ .base = HPA(start), .len = end - start };
 }
 
 static void read_isa(const void *fdt, int node, bool is_first)
@@ -200,7 +200,7 @@ static void read_isa(const void *fdt, int node, bool is_first)
 	machine.cbom_block_len = read_u32(fdt, node, "riscv,cbom-block-size", 0);
 	machine.cboz_block_len = read_u32(fdt, node, "riscv,cboz-block-size", 0);
 	snprintf(machine_info.isa, sizeof(machine_info.isa), "%s",
-		 (const char *)fdt_getprop(fdt, node, "riscv,isa", NULL));
+	         (const char *)fdt_getprop(fdt, node, "riscv,isa", NULL));
 }
 
 static u32 intc_phandle(const void *fdt, int cpu)
@@ -339,7 +339,7 @@ enum err machine_probe(const void *fdt, u64 boot_hart_id, const char **why)
 	read_finisher(fdt);
 	model = fdt_getprop(fdt, 0, "model", NULL);
 	snprintf(machine_info.model, sizeof(machine_info.model), "%s",
-		 model != NULL ? model : "unknown machine");
+	         model != NULL ? model : "unknown machine");
 	read_initrd(fdt);
 	*why = read_harts(fdt, boot_hart_id);
 	if (*why == NULL)
@@ -355,9 +355,9 @@ enum err machine_probe(const void *fdt, u64 boot_hart_id, const char **why)
 enum err machine_map(const char **why)
 {
 	const struct mem_range devices[] = {
-		{machine_info.uart_base, machine_info.uart_len},
-		{machine_info.plic_base, machine_info.plic_len},
-		{machine_info.finisher_base, machine_info.finisher_len},
+		{ machine_info.uart_base, machine_info.uart_len },
+		{ machine_info.plic_base, machine_info.plic_len },
+		{ machine_info.finisher_base, machine_info.finisher_len },
 	};
 	enum err e = ERR_OK;
 	u32 i;

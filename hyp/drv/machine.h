@@ -9,7 +9,7 @@
 #include "lib/err.h"
 #include "lib/types.h"
 
-#define MEM_RANGES_MAX	32
+#define MEM_RANGES_MAX  32
 #define PLIC_NO_CONTEXT UINT32_MAX
 
 struct machine_info {
@@ -19,19 +19,19 @@ struct machine_info {
 		reserved[MEM_RANGES_MAX]; /* firmware, initrd, device tree, Pando's image */
 	u32 n_reserved;
 	struct mem_range initrd; /* the VM bundle; len 0 when there is none */
-	u64 hart_ids[HART_MAX];	 /* the boot hart first, then ascending */
+	u64 hart_ids[HART_MAX];  /* the boot hart first, then ascending */
 	u32 n_harts;
 	u32 n_harts_present; /* may be more than Pando uses */
 	hpa_t uart_base;
 	u64 uart_len;
-	u32 uart_irq;	    /* 0: none */
+	u32 uart_irq;       /* 0: none */
 	u32 uart_reg_shift; /* register n is at uart_base + (n << shift) */
 	u32 uart_io_width;  /* bytes per access: 1 or 4 */
 	hpa_t plic_base;    /* 0: the machine has no PLIC */
 	u64 plic_len;
 	u32 plic_n_sources;
 	u32 plic_s_context[HART_MAX]; /* S-mode context of hart_ids[i], or PLIC_NO_CONTEXT */
-	hpa_t finisher_base;	      /* sifive,test device; 0 when absent */
+	hpa_t finisher_base;          /* sifive,test device; 0 when absent */
 	u64 finisher_len;
 	char isa[256];
 	char model[64];

@@ -22,12 +22,12 @@ static void list_extensions(char *buf, size_t len)
 		bool has;
 		const char *name;
 	} all[] = {
-		{machine.has_fp, "fd"},		{machine.has_sstc, "sstc"},
-		{machine.has_svpbmt, "svpbmt"}, {machine.has_svinval, "svinval"},
-		{machine.has_svadu, "svadu"},	{machine.has_zicbom, "zicbom"},
-		{machine.has_zicboz, "zicboz"}, {machine.has_smstateen, "smstateen"},
-		{machine.has_zba, "zba"},	{machine.has_zbb, "zbb"},
-		{machine.has_zbs, "zbs"},
+		{ machine.has_fp, "fd" },         { machine.has_sstc, "sstc" },
+		{ machine.has_svpbmt, "svpbmt" }, { machine.has_svinval, "svinval" },
+		{ machine.has_svadu, "svadu" },   { machine.has_zicbom, "zicbom" },
+		{ machine.has_zicboz, "zicboz" }, { machine.has_smstateen, "smstateen" },
+		{ machine.has_zba, "zba" },       { machine.has_zbb, "zbb" },
+		{ machine.has_zbs, "zbs" },
 	};
 	size_t i;
 
@@ -45,7 +45,7 @@ void machine_report(void)
 
 	list_extensions(extensions, sizeof(extensions));
 	log_info("Pando on %s: %u hart%s, %lu MiB of RAM, timebase %lu kHz", machine_info.model,
-		 hart_count(), hart_count() == 1 ? "" : "s", ram_mib(), machine.timebase_hz / 1000);
+	         hart_count(), hart_count() == 1 ? "" : "s", ram_mib(), machine.timebase_hz / 1000);
 	log_info("extensions: h%s; %u VMID bits", extensions, machine.vmid_bits);
 	if (machine.isolation_strong)
 		log_info("isolation: strong");
@@ -53,10 +53,10 @@ void machine_report(void)
 		log_info("isolation: weak (machine updates A/D bits in shared frames)");
 	if (machine_info.n_harts_present > hart_count())
 		log_info("%u harts are present, Pando uses %u", machine_info.n_harts_present,
-			 hart_count());
+		         hart_count());
 	if (machine_info.initrd.len != 0)
 		log_info("bundle: %lu KiB at 0x%lx", machine_info.initrd.len >> 10,
-			 machine_info.initrd.base.v);
+		         machine_info.initrd.base.v);
 	else
 		log_info("bundle: none");
 }
