@@ -30,6 +30,7 @@ _start:
 	lla	tp, tls_area
 	mv	s0, a0
 	mv	s1, a1
+	lla	sp, first_stack_end	/* until hart_at has said which one is ours */
 	call	hart_at			/* a0 = hart id -> struct hart */
 	lla	t0, trap_entry
 	csrw	stvec, t0
@@ -176,3 +177,8 @@ trap_resume:
 	ld	s11, 96(sp)
 	addi	sp, sp, 128
 	ret
+
+	.section .bss
+	.balign	16
+	.skip	256
+first_stack_end:

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Fixtures: a Pando for one test, which leaves no QEMU behind, and its log in build/test/qemu."""
+
+import pytest
+
+from pando import BUILD, Pando, guest, make_bundle
+
+
+@pytest.fixture(scope="session", autouse=True)
+def built():
+    if not (BUILD / "pando.elf").is_file():
+        pytest.exit(f"no {BUILD / 'pando.elf'}: run make", returncode=3)
+
+
+@pytest.fixture
+def linux():
+    """Options of mkbundle for a Linux VM; skips the test where the Linux images are absent."""
+    image, initrd = BUILD / "linux/Image", BUILD / "linux/initrd.cpio"
+    if not image.is_file() or not initrd.is_file():
+        pytest.skip("no Linux guest in build/linux (make setup fetches it)")
+
+    def options(name="linux", memory="256M", vcpus=1, bootargs="", autoboot=1):
+        text = f"console=ttyS0 quiet cryptomgr.notests {bootargs}".strip()
+        vm = f"{name},kernel={image},initrd={initrd},memory={memory},vcpus={vcpus},autoboot={autoboot}"
+        return ["--vm", vm, "--bootargs", f"{name}={text}"]
+
+    return options
+
+
+@pytest.fixture
+def start(request, tmp_path):
+    """start(bundle options or path, **options of Pando) -> a Pando that ends with the test. A VM of a tiny guest is
+    a tuple (name, guest, options of mkbundle, bootargs)."""
+    running = []
+
+    def begin(*bundle, tiny=(), **options):
+        args = list(bundle)
+        for name, image, keys, bootargs in tiny:
+            args += ["--vm", f"{name},kernel={guest(image)},{keys}"]
+            args += ["--bootargs", f"{name}={bootargs}"] if bootargs else []
+        path = make_bundle(tmp_path / f"bundle{len(running)}.dtb", *args)
+        return begin_with(path, **options)
+
+    def begin_with(path, **options):
+        suffix = f".{len(running)}" if running else ""
+        pando = Pando(path, request.node.name + suffix, **options)
+        running.append(pando)
+        return pando
+
+    begin.with_bundle = begin_with
+    yield begin
+    for pando in running:
+        pando.__exit__()
