@@ -21,6 +21,8 @@
 #define BOOT_LIMIT_NS   120000000000UL
 #define WORK_LIMIT_NS   300000000000UL
 #define SETTLE_LIMIT_NS 10000000000UL
+#define REAP_BUDGET     256U
+#define SETTLE_RETRY_NS 200000UL
 #define N_PROGRESS      10U /* lines while clones work */
 #define EXIT_FAIL       1U
 
@@ -29,7 +31,8 @@ enum step { STEP_NONE, STEP_BOOT, STEP_WORK, STEP_SETTLE };
 static struct demo demo;
 static enum step step;
 static bool off_at_end;
-static u64 deadline; /* host ticks: the step has failed by then */
+static u64 deadline;     /* host ticks: the step has failed by then */
+static u64 settle_retry; /* host ticks: when STEP_SETTLE looks again */
 
 static u64 ticks_in(u64 ns)
 {
@@ -45,7 +48,7 @@ u64 demo_deadline(void)
 {
 	if (step == STEP_NONE)
 		return TIME_NEVER;
-	return step == STEP_SETTLE ? 0 : deadline;
+	return step == STEP_SETTLE ? settle_retry : deadline;
 }
 
 /* Start */
@@ -121,6 +124,7 @@ static void settle(const char *failure)
 	kill_all();
 	step = STEP_SETTLE;
 	deadline = ticks_in(SETTLE_LIMIT_NS);
+	settle_retry = time_now();
 }
 
 static void finish(u64 n_free)
@@ -138,15 +142,19 @@ static void finish(u64 n_free)
 }
 
 /* Memory comes back as other harts let go of killed VMs and pass fences; nothing says when it
- * has, so this looks again at once until it has. */
+ * has, so this looks again every now and then until it has. */
 static void try_finish(void)
 {
+	bool is_reaped = !space_reap(REAP_BUDGET) && vm_count() == 0;
 	u64 n_free;
 
-	space_relieve();
+	if (is_reaped)
+		space_relieve();
 	n_free = frame_n_free();
-	if ((vm_count() == 0 && n_free == demo.frames_before) || time_now() >= deadline)
+	if ((is_reaped && n_free == demo.frames_before) || time_now() >= deadline)
 		finish(n_free);
+	else
+		settle_retry = ticks_in(SETTLE_RETRY_NS);
 }
 
 void demo_cancel(void)
