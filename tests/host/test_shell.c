@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The shell as somebody types it: editing, history, completion, commands, attached
+ * consoles.  What is checked is what appears on the screen.
+ */
+#include "ctl_fake.h"
+#include "ctl/command.h"
+#include "ctl/fmt.h"
+
+static void test_prompt_and_echo(void **state)
+{
+	(void)state;
+	assert_has(fake_type("\r"), "pando> ");
+	assert_string_equal(fake_type("abc"), "abc");
+	assert_has(fake_type("\r"), "unknown command \"abc\"; try help");
+	assert_has(fake_type("help\r\n"), "turn the machine off");
+}
+
+static void test_editing(void **state)
+{
+	(void)state;
+	assert_has(fake_type("helq\x7fp\r"), "all VMs and their memory");
+	assert_has(fake_type("xyz\x15"
+	                     "foo\r"),
+	           "\"foo\"");
+	assert_has(fake_type("foo bar\x17\x17"
+	                     "baz\r"),
+	           "\"baz\"");
+	assert_has(fake_type("junk\x03"
+	                     "qux\r"),
+	           "\"qux\"");
+	/* Left twice, insert; home, delete; end. */
+	assert_has(fake_type("ac\033[D\033[Db\033[C\r"), "\"bac\"");
+	assert_has(fake_type("xfoo\x01\033[3~\x05"
+	                     "d\r"),
+	           "\"food\"");
+	assert_has(fake_type("abcd\x02\x02\x0b\r"), "\"ab\"");
+	/* Backspace at the start, right at the end, keys that mean nothing. */
+	assert_has(fake_type("\x7f\x7f\033[C\033[Z\033[15~ok\r"), "\"ok\"");
+}
+
+static void test_long_line(void **state)
+{
+	char line[CMD_LINE_LEN + 100];
+
+	(void)state;
+	memset(line, 'a', sizeof(line));
+	line[sizeof(line) - 1] = 0;
+	fake_type(line);
+	assert_has(fake_type("\r"), "unknown command");
+	assert_has(fake_type("a b c d e f g h i j k l m n o p q r s t\r"), "more than 16 words");
+}
+
+static void test_history(void **state)
+{
+	(void)state;
+	fake_type("first\r");
+	fake_type("second\r");
+	assert_has(fake_type("\033[A\r"), "unknown command \"second\"");
+	assert_has(fake_type("\033[A\033[A\r"), "unknown command \"first\"");
+	/* Up twice, down once; up beyond the oldest stays there. */
+	assert_has(fake_type("\x10\x10\x0e\r"), "unknown command \"first\"");
+	for (u32 i = 0; i < 40; i++)
+		fake_type("\033[A");
+	fake_type("\x03");
+	for (u32 i = 0; i < 40; i++) {
+		char line[16];
+
+		snprintf(line, sizeof(line), "n%u\r", i);
+		fake_type(line);
+	}
+	assert_has(fake_type("\033[A\033[A\r"), "\"n38\"");
+}
+
+static void test_completion(void **state)
+{
+	(void)state;
+	assert_has(fake_type("vers\t\r"), "Pando ");
+	/* Two that fit: the part they share, then the list. */
+	assert_string_equal(fake_type("re\t"), "res");
+	assert_has(fake_type("\x15"
+	                     "re\t\t\x15"),
+	           "resume");
+	assert_has(fake_type("boot l\t"), "inux ");
+	assert_has_not(fake_type("\x15zzz\t\x15"), "zzz ");
+}
+
+static void test_usage(void **state)
+{
+	(void)state;
+	assert_has(fake_type("freeze\r"), "usage: freeze VM");
+	assert_has(fake_type("vms now\r"), "usage: vms\n");
+	assert_has(fake_type("clone a -n 0\r"), "-n wants a number from 1 to");
+	assert_has(fake_type("clone a -n\r"), "-n wants a number");
+	assert_has(fake_type("clone a -n 99999999999999999999\r"), "-n wants a number");
+	assert_has(fake_type("clone -n 2\r"), "usage: clone");
+	assert_has(fake_type("freeze nope\r"), "no VM \"nope\"; try vms");
+	assert_has(fake_type("boot nope\r"), "no \"nope\" in the bundle");
+	assert_has(fake_type("help nope\r"), "unknown command \"nope\"");
+	assert_has(fake_type("quit 128\r"), "quit wants a code from 0 to 127");
+}
+
+static void test_life_of_a_vm(void **state)
+{
+	struct vm *vm;
+
+	(void)state;
+	fake_type("boot linux -n 2\r");
+	assert_int_equal(fc.n_vms, 2);
+	assert_string_equal(fc.vms[1]->name, "linux-2");
+	assert_true(fc.vms[0]->hold_at_ready);
+	assert_has(fake_type("vms\r"), "linux-2");
+	assert_has(fake_type("vcpus linux\r"), "linux ");
+	vm = fc.vms[0];
+	assert_has(fake_type("clone linux\r"), "not a template");
+	assert_has(fake_type("freeze linux\r"), "a template after");
+	assert_has(fake_type("freeze linux\r"), "it is template");
+	assert_has(fake_type("clone linux -n 3\r"), "3 started, the last is linux.3");
+	assert_int_equal(fc.n_vms, 5);
+	fake_type("kill linux\r");
+	assert_null(vm_find("linux"));
+	assert_int_equal(atomic_load(&vm->refs), 3);
+	assert_has(fake_type("reset linux-2\r"), "linux-2: ");
+	fake_type("reset linux.1\r");
+	fake_type("pause linux.2\r");
+	assert_has(fake_type("vms\r"), "paused");
+	assert_has(fake_type("audit\r"), "audit: clean");
+	assert_has(fake_type("vms\r"), "paused");
+	fake_type("resume linux.2\r");
+	assert_has_not(fake_type("vms\r"), "paused");
+	assert_has(fake_type("stat\r"), "linux.3");
+	assert_has(fake_type("mem\r"), "free");
+	fc.fail_next = ERR_NOMEM;
+	assert_has(fake_type("boot linux\r"), "cannot boot: as the test wants it");
+}
+
+static void test_resume_past_ready(void **state)
+{
+	(void)state;
+	fake_type("boot linux\r");
+	atomic_store(&fc.vms[0]->vcpu[1]->holds, HOLD_READY);
+	fake_type("resume linux\r");
+	assert_int_equal(atomic_load(&fc.vms[0]->vcpu[1]->holds), 0);
+	assert_false(fc.vms[0]->hold_at_ready);
+}
+
+static void test_watched_output(void **state)
+{
+	struct vm *vm;
+
+	(void)state;
+	fake_type("boot linux\r");
+	vm = fc.vms[0];
+	fake_print(vm, "hello\r\nwor");
+	assert_has(fake_type("ab"), "[linux] hello\n");
+	fake_print(vm, "ld\n");
+	fake_poll();
+	assert_has(fc.screen, "[linux] world\n");
+	/* The typed line is there again. */
+	assert_has(fc.screen, "pando> ab");
+	fake_type("\x15unwatch linux\r");
+	fake_print(vm, "unseen\n");
+	assert_has_not(fake_type("\r"), "unseen");
+	assert_has(fake_type("watch linux\rvms\r"), "[linux] unseen\n");
+	fake_print(vm, "last words");
+	assert_has(fake_type("kill linux\r"), "[linux] last words\n");
+}
+
+static void test_attach(void **state)
+{
+	struct vm *vm;
+
+	(void)state;
+	fake_type("boot linux\r");
+	vm = fc.vms[0];
+	fake_type("unwatch linux\r");
+	fake_print(vm, "login: ");
+	assert_has(fake_type("console linux\r"), "login: ");
+	fc.n_guest_in = 0;
+	fc.fifo_room = 4;
+	assert_string_equal(fake_type("root\r\x03"), "");
+	assert_memory_equal(fc.guest_in, "root", 4);
+	/* The FIFO is full: what was typed waits, Ctrl-] does not. */
+	fc.fifo_room = 10;
+	fake_time += 10000000;
+	fake_poll();
+	assert_int_equal(fc.n_guest_in, 6);
+	assert_memory_equal(fc.guest_in, "root\r\x03", 6);
+	fc.fifo_room = 0;
+	fake_print(vm, "raw\n");
+	assert_has(fake_type("x"), "raw\n");
+	assert_has_not(fc.screen, "[linux]");
+	assert_has(fake_type("\x1d"), "pando> ");
+	assert_has(fake_type("foo\r"), "unknown command \"foo\"");
+}
+
+/* An attached VM that is killed gives the screen back. */
+static void test_attached_vm_dies(void **state)
+{
+	(void)state;
+	fake_type("boot linux\r");
+	fake_type("console linux\r");
+	vm_kill(fc.vms[0]);
+	fake_type("x");
+	assert_has(fake_type("\x1d\r"), "pando> ");
+}
+
+static void test_events(void **state)
+{
+	struct vm *vm;
+
+	(void)state;
+	fake_type("boot linux\r");
+	vm = fc.vms[0];
+	fake_print(vm, "bye\n");
+	vm->off_reason = "shut down";
+	atomic_store(&vm->state, VM_OFF);
+	vm_post_event(vm, VM_EV_READY | VM_EV_DONE | VM_EV_NOMEM | VM_EV_OFF);
+	fake_type("");
+	assert_has(fc.screen, "[linux] bye\n");
+	assert_int_equal(atomic_load(&vm->refs), 2); /* the list, the view */
+}
+
+static void test_quit(void **state)
+{
+	(void)state;
+	if (setjmp(fc.off) == 0) {
+		fake_type("quit 42\r");
+		fail();
+	}
+	assert_int_equal(fc.off_code, 42);
+}
+
+static void test_units(void **state)
+{
+	(void)state;
+	assert_string_equal(fmt_bytes(0).s, "0 B");
+	assert_string_equal(fmt_bytes(4096).s, "4 KiB");
+	assert_string_equal(fmt_bytes(256UL << 20).s, "256 MiB");
+	assert_string_equal(fmt_bytes((5UL << 20) + (1UL << 19)).s, "5.50 MiB");
+	assert_string_equal(fmt_bytes(UINT64_MAX).s, "17179869183 GiB");
+	assert_string_equal(fmt_ns(640).s, "640 ns");
+	assert_string_equal(fmt_ns(12345).s, "12.3 us");
+	assert_string_equal(fmt_ns(1020000000UL).s, "1.02 s");
+}
+
+/* Any keys, any guest output: nothing but lines and prompts comes of it. */
+static void test_fuzz(void **state)
+{
+	static const char *const bits[] = { "boot ",   "linux",  "clone ", "freeze ", "console ",
+		                            "\r",      "\t",     "\033[A", "-n 2",    "kill ",
+		                            "linux.1", "\x1d",   "\x17",   "vms ",    "stat ",
+		                            "resume ", "pause ", "fork " };
+
+	(void)state;
+	fake_seed(3);
+	for (u32 n = 0; n < 20000; n++) {
+		char any[2] = { (char)(1 + fake_random() % 255), 0 };
+
+		if (fake_random() % 4)
+			fake_type(bits[fake_random() % ARRAY_LEN(bits)]);
+		else
+			fake_type(any);
+		if (fc.n_vms > 20)
+			fake_type("\x1d\x03kill all\r");
+		if (fc.n_vms > 0 && fake_random() % 8 == 0)
+			fake_print(fc.vms[fake_random() % fc.n_vms], any);
+		fake_poll();
+		fc.fifo_room = (u32)(fake_random() % 3);
+		fc.n_guest_in = 0;
+		fake_time += 100000;
+	}
+}
+
+#define TEST(fn) cmocka_unit_test_teardown(fn, fake_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_prompt_and_echo),
+		TEST(test_editing),
+		TEST(test_long_line),
+		TEST(test_history),
+		TEST(test_completion),
+		TEST(test_usage),
+		TEST(test_life_of_a_vm),
+		TEST(test_resume_past_ready),
+		TEST(test_watched_output),
+		TEST(test_attach),
+		TEST(test_attached_vm_dies),
+		TEST(test_events),
+		TEST(test_units),
+		TEST(test_fuzz),
+		TEST(test_quit),
+	};
+
+	return cmocka_run_group_tests(tests, fake_up, NULL);
+}
