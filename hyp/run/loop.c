@@ -10,6 +10,7 @@
  * Everything that takes a lock happens outside it, since whoever holds that lock
  * may be waiting for all windows to close.
  */
+#include "arch/csr_bits.h"
 #include "arch/time.h"
 #include "drv/irq.h"
 #include "run/run.h"
@@ -79,6 +80,13 @@ static bool enter_guest(struct vcpu *v, struct guest_exit *x)
 	return true;
 }
 
+/* What people type and what control waits for comes with an interrupt of this hart; all that a guest
+ * itself can cause is an event. */
+static bool control_is_wanted(const struct guest_exit *x)
+{
+	return x->scause & CAUSE_IRQ ? run_ops->wanted() : vm_has_events() && run_ops->wanted();
+}
+
 /* One trip through the door, the guest and the handler of its exit. */
 static enum next run_once(struct vcpu *v)
 {
@@ -92,9 +100,9 @@ static enum next run_once(struct vcpu *v)
 	if (!enter_guest(v, &x))
 		return NEXT_RESUME;
 	next = exit_handle(v, &x);
-	if (v->vm->stats.first_exit == 0)
+	if (__builtin_expect(v->vm->stats.first_exit == 0, 0))
 		v->vm->stats.first_exit = time_now();
-	if (next == NEXT_RESUME && run_ops->wanted())
+	if (next == NEXT_RESUME && control_is_wanted(&x))
 		return NEXT_RESCHED;
 	return next;
 }
