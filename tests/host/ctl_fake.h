@@ -7,12 +7,7 @@
 #ifndef CTL_FAKE_H
 #define CTL_FAKE_H
 
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "unit.h"
 #include <libfdt.h>
 #include "arch/phys.h"
 #include "ctl/ctl.h"
@@ -24,7 +19,6 @@
 #include "mm/frame.h"
 #include "mm/pool.h"
 #include "vm/device.h"
-#include "vm/vm.h"
 
 #define FAKE_RAM_LEN    (4UL << 20)
 #define FAKE_GUEST_RAM  0x80000000UL

@@ -3,11 +3,7 @@
  * SBI calls as guests make them: the registers go in, registers come out.  Memory is
  * real; the vm floor below writes down what it is asked for.
  */
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "unit.h"
 #include "arch/csr.h"
 #include "fake_arch/fake.h"
 #include "mm/copy.h"
@@ -15,7 +11,6 @@
 #include "sbi/sbi.h"
 #include "vm/device.h"
 #include "vm/sched.h"
-#include "vm/vm.h"
 
 #define RAM_BASE 0x80000000UL
 #define RAM_LEN  (4UL << 20)
@@ -215,12 +210,9 @@ static void test_hart_masks(void **state)
 	(void)state;
 	assert_true(sbi_harts(&vcpus[0], 0, ALL, &mask));
 	assert_int_equal(mask, 0xf);
-	assert_true(sbi_harts(&vcpus[0], 0xdead, ALL, &mask));
-	assert_int_equal(mask, 0xf);
-	assert_true(sbi_harts(&vcpus[0], 0x5, 0, &mask));
-	assert_int_equal(mask, 0x5);
-	assert_true(sbi_harts(&vcpus[0], 0x3, 2, &mask));
-	assert_int_equal(mask, 0xc);
+	assert_true(sbi_harts(&vcpus[0], 0xdead, ALL, &mask) && mask == 0xf);
+	assert_true(sbi_harts(&vcpus[0], 0x5, 0, &mask) && mask == 0x5);
+	assert_true(sbi_harts(&vcpus[0], 0x3, 2, &mask) && mask == 0xc);
 	assert_true(sbi_harts(&vcpus[0], 0, 1000, &mask));
 	assert_int_equal(mask, 0);
 	assert_false(sbi_harts(&vcpus[0], 0x10, 0, &mask));
@@ -265,14 +257,11 @@ static void test_ipi(void **state)
 	assert_int_equal(CALL(IPI, 1, 1, 0), SBI_ERR_NOT_SUPPORTED);
 }
 
-struct range {
-	u64 start, size;            /* as the guest says */
-	u64 fence_start, fence_len; /* as the target is told */
-};
-
 static void test_rfence_ranges(void **state)
 {
-	static const struct range ranges[] = {
+	static const struct {
+		u64 start, size, fence_start, fence_len;
+	} ranges[] = {
 		{ 0, 0, 0, ALL },
 		{ 0, ALL, 0, ALL },
 		{ 0x5000, ALL, 0, ALL },
@@ -287,12 +276,10 @@ static void test_rfence_ranges(void **state)
 
 	(void)state;
 	for (u32 i = 0; i < ARRAY_LEN(ranges); i++) {
-		const struct range *r = &ranges[i];
-
-		assert_int_equal(CALL(RFENCE, 1, 0x2, 0, r->start, r->size), 0);
+		assert_int_equal(CALL(RFENCE, 1, 0x2, 0, ranges[i].start, ranges[i].size), 0);
 		assert_int_equal(did.n_fences[1], i + 1);
-		assert_int_equal(did.fence[1].start.v, r->fence_start);
-		assert_int_equal(did.fence[1].len, r->fence_len);
+		assert_int_equal(did.fence[1].start.v, ranges[i].fence_start);
+		assert_int_equal(did.fence[1].len, ranges[i].fence_len);
 		assert_false(did.fence[1].has_asid);
 	}
 	/* Nothing to fence: no target is bothered. */
@@ -545,7 +532,7 @@ static void test_dbcn_nomem(void **state)
 		long error;
 
 		did.in = "hello";
-		frame_fail_after(n);
+		frame_fail_from(n);
 		error = CALL(DBCN, 1, 5, at, 0);
 		frame_fail_after(0);
 		if (error == SBI_ERR_FAILED) {
@@ -597,15 +584,16 @@ static int machine_up(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		TEST(test_convention),     TEST(test_probe),        TEST(test_hart_masks),
-		TEST(test_time),           TEST(test_ipi),          TEST(test_rfence_ranges),
-		TEST(test_rfence),         TEST(test_rfence_waits), TEST(test_hsm_start),
-		TEST(test_hsm_start_race), TEST(test_hsm_stop),     TEST(test_hsm_status),
-		TEST(test_hsm_suspend),    TEST(test_srst),         TEST(test_dbcn_write),
-		TEST(test_dbcn_bounds),    TEST(test_dbcn_read),    TEST(test_dbcn_nomem),
-		TEST(test_fuzz),
-	};
+	const struct CMUnitTest tests[] = { TEST(test_convention),  TEST(test_probe),
+		                            TEST(test_hart_masks),  TEST(test_time),
+		                            TEST(test_ipi),         TEST(test_rfence_ranges),
+		                            TEST(test_rfence),      TEST(test_rfence_waits),
+		                            TEST(test_hsm_start),   TEST(test_hsm_start_race),
+		                            TEST(test_hsm_stop),    TEST(test_hsm_status),
+		                            TEST(test_hsm_suspend), TEST(test_srst),
+		                            TEST(test_dbcn_write),  TEST(test_dbcn_bounds),
+		                            TEST(test_dbcn_read),   TEST(test_dbcn_nomem),
+		                            TEST(test_fuzz) };
 
 	return cmocka_run_group_tests(tests, machine_up, NULL);
 }
