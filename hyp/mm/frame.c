@@ -13,7 +13,9 @@
  * need not wait for 4 KiB of stores.
  *
  * Guests may not take the last frames: FRAME_FOR_GUEST stops at the reserve, so
- * that tables can still be had when a guest has eaten everything else.
+ * that tables can still be had when a guest has eaten everything else.  What lies in
+ * a hart's stacks counts as taken: below the reserve it goes back to the lists before
+ * a guest may have any of it.
  */
 #include "mm/frame.h"
 
@@ -24,11 +26,11 @@
 #include "arch/phys.h"
 #include "lib/assert.h"
 
-#define MAX_ORDER 9U /* 2 MiB */
-#define N_ORDERS (MAX_ORDER + 1)
-#define NONE UINT32_MAX
-#define CACHE_LEN 64U
-#define BATCH (CACHE_LEN / 2)
+#define MAX_ORDER  9U /* 2 MiB */
+#define N_ORDERS   (MAX_ORDER + 1)
+#define NONE       UINT32_MAX
+#define CACHE_LEN  64U
+#define BATCH      (CACHE_LEN / 2)
 #define MIN_FRAMES (16UL << 20 >> PAGE_SHIFT)
 
 struct frame_cache {
@@ -45,11 +47,12 @@ static u64 reserve; /* frames that FRAME_FOR_GUEST must leave */
 
 static struct spinlock lock = LOCK_INIT(LOCK_FRAMES);
 static u32 head_of[N_ORDERS]; /* lock: first free run of each order */
-static u64 n_buddy;	      /* lock: frames in the lists */
+static u64 n_buddy;           /* lock: frames in the lists; read without it by is_short() */
 
 static struct frame_cache cache[HART_MAX];
-static _Atomic u64 n_pooled; /* frames that table.c keeps ready, zeroed */
-static _Atomic u64 fail_countdown;
+static _Atomic u64 n_pooled;       /* frames that table.c keeps ready, zeroed */
+static _Atomic u64 fail_countdown; /* 1: the next allocation fails; 0: none does */
+static bool fail_goes_on;
 
 struct frame *frame_of(hpa_t hpa)
 {
@@ -135,7 +138,20 @@ static bool may_take(u64 n, enum frame_use use)
 	return n_buddy >= n + (use == FRAME_FOR_GUEST ? reserve : 0);
 }
 
+/* May be stale, which costs a guest one visit to the lists, or spares it one. */
+static bool is_short(void)
+{
+	return __atomic_load_n(&n_buddy, __ATOMIC_RELAXED) <= reserve;
+}
+
 /* ---- boot ---- */
+
+/* One past the last byte; an odd device tree may name a range that goes round the end. */
+static u64 range_end(const struct mem_range *r)
+{
+	return r->base.v + r->len < r->base.v ? ALIGN_DOWN(UINT64_MAX, PAGE_SIZE)
+	                                      : r->base.v + r->len;
+}
 
 /* Where the area of `area` that covers or follows `addr` first begins; *skip is its end. */
 static u64 next_reserved(u64 addr, const struct mem_range *area, u32 n, u64 *skip)
@@ -144,7 +160,7 @@ static u64 next_reserved(u64 addr, const struct mem_range *area, u32 n, u64 *ski
 
 	for (u32 k = 0; k < n; k++) {
 		u64 first = ALIGN_DOWN(area[k].base.v, PAGE_SIZE);
-		u64 end = ALIGN_UP(area[k].base.v + area[k].len, PAGE_SIZE);
+		u64 end = ALIGN_UP(range_end(&area[k]), PAGE_SIZE);
 
 		if (end > addr && first < begin) {
 			begin = first;
@@ -156,10 +172,10 @@ static u64 next_reserved(u64 addr, const struct mem_range *area, u32 n, u64 *ski
 
 /* Calls fn for each run of `ram` that is in no reserved area, until fn says false. */
 static void for_each_run(const struct mem_range *ram, const struct mem_range *reserved, u32 n,
-			 bool (*fn)(u64 begin, u64 end))
+                         bool (*fn)(u64 begin, u64 end))
 {
 	u64 at = ALIGN_UP(ram->base.v, PAGE_SIZE);
-	u64 end = ALIGN_DOWN(ram->base.v + ram->len, PAGE_SIZE);
+	u64 end = ALIGN_DOWN(range_end(ram), PAGE_SIZE);
 
 	while (at < end) {
 		u64 skip = end, stop = u64_min(next_reserved(at, reserved, n, &skip), end);
@@ -201,23 +217,24 @@ static bool release_run(u64 begin, u64 end)
 }
 
 enum err frame_init(const struct mem_range *ram, u32 n_ram, const struct mem_range *reserved,
-		    u32 n_reserved)
+                    u32 n_reserved)
 {
-	struct mem_range taken[FRAME_RANGES_MAX + 1];
+	struct mem_range taken[2 * FRAME_RANGES_MAX + 1];
 	u64 low = UINT64_MAX, high = 0, len;
 
 	for (u32 k = 0; k < n_ram; k++) {
 		low = u64_min(low, ram[k].base.v);
-		high = u64_max(high, ram[k].base.v + ram[k].len);
+		high = u64_max(high, range_end(&ram[k]));
 	}
-	if (low >= high)
-		return ERR_NOMEM;
 	base = HPA(ALIGN_DOWN(low, BLOCK_SIZE));
+	if (low >= high || (high - base.v) >> PAGE_SHIFT >= NONE || n_ram > FRAME_RANGES_MAX ||
+	    n_reserved > FRAME_RANGES_MAX)
+		return ERR_NOMEM;
 	n_records = (u32)((high - base.v) >> PAGE_SHIFT);
 	records = NULL;
 	for (u32 k = 0; k < n_ram && !records; k++)
 		for_each_run(&ram[k], reserved, n_reserved, place_records);
-	if (!records || n_reserved > FRAME_RANGES_MAX)
+	if (!records)
 		return ERR_NOMEM;
 	len = ALIGN_UP((u64)n_records * sizeof(*records), PAGE_SIZE);
 	for (u64 at = 0; at < len; at += PAGE_SIZE)
@@ -230,8 +247,10 @@ enum err frame_init(const struct mem_range *ram, u32 n_ram, const struct mem_ran
 	memset(cache, 0, sizeof(cache));
 	n_buddy = n_usable = 0;
 	atomic_store(&n_pooled, 0);
-	for (u32 k = 0; k < n_ram; k++)
+	for (u32 k = 0; k < n_ram; k++) {
 		for_each_run(&ram[k], taken, n_reserved, release_run);
+		taken[n_reserved++] = ram[k]; /* memory that is named twice is there once */
+	}
 	reserve = u64_min(n_usable / 64, 4096);
 	return n_usable < MIN_FRAMES ? ERR_NOMEM : ERR_OK;
 }
@@ -242,9 +261,12 @@ static bool fails_by_order_of_a_test(void)
 {
 	if (__builtin_expect(atomic_load_explicit(&fail_countdown, memory_order_relaxed) == 0, 1))
 		return false;
+	if (fail_goes_on && atomic_load(&fail_countdown) == 1)
+		return true;
 	return atomic_fetch_sub(&fail_countdown, 1) == 1;
 }
 
+/* Single frames for `use` to the hart's stack: a batch, as far as it goes. */
 static bool cache_refill(struct frame_cache *c, enum frame_use use)
 {
 	lock_acquire(&lock);
@@ -259,18 +281,22 @@ static bool cache_refill(struct frame_cache *c, enum frame_use use)
 	return c->n_plain > 0;
 }
 
+static struct frame *alloc_from(struct frame_cache *c, enum frame_use use)
+{
+	if (use == FRAME_FOR_GUEST && is_short())
+		frame_flush_cache();
+	if (c->n_plain > 0 || cache_refill(c, use))
+		return &records[c->plain[--c->n_plain]];
+	return c->n_zeroed > 0 ? &records[c->zeroed[--c->n_zeroed]] : NULL;
+}
+
 struct frame *frame_alloc(enum frame_use use)
 {
 	struct frame_cache *c = &cache[hart_index()];
 
 	if (fails_by_order_of_a_test())
 		return NULL;
-	if (c->n_plain == 0 && !cache_refill(c, use)) {
-		if (c->n_zeroed == 0)
-			return NULL;
-		return &records[c->zeroed[--c->n_zeroed]];
-	}
-	return &records[c->plain[--c->n_plain]];
+	return alloc_from(c, use);
 }
 
 struct frame *frame_alloc_zeroed(enum frame_use use)
@@ -278,9 +304,11 @@ struct frame *frame_alloc_zeroed(enum frame_use use)
 	struct frame_cache *c = &cache[hart_index()];
 	struct frame *f;
 
-	if (c->n_zeroed > 0 && !fails_by_order_of_a_test())
+	if (fails_by_order_of_a_test())
+		return NULL;
+	if (c->n_zeroed > 0 && !(use == FRAME_FOR_GUEST && is_short()))
 		return &records[c->zeroed[--c->n_zeroed]];
-	f = frame_alloc(use);
+	f = alloc_from(c, use);
 	if (f)
 		page_zero(hpa_ptr(frame_hpa(f)));
 	return f;
@@ -290,6 +318,10 @@ bool frame_zero_ahead(void)
 {
 	struct frame_cache *c = &cache[hart_index()];
 
+	if (is_short()) {
+		frame_flush_cache(); /* others need it more */
+		return false;
+	}
 	if (c->n_zeroed >= CACHE_LEN || (c->n_plain == 0 && !cache_refill(c, FRAME_FOR_GUEST)))
 		return false;
 	u32 i = c->plain[--c->n_plain];
@@ -384,6 +416,18 @@ u64 frame_n_free(void)
 	return n;
 }
 
+u64 frame_n_for_guests(void)
+{
+	u64 n = frame_n_free();
+
+	return n > reserve ? n - reserve : 0;
+}
+
+u64 frame_n_listed(void)
+{
+	return __atomic_load_n(&n_buddy, __ATOMIC_RELAXED);
+}
+
 u64 frame_n_total(void)
 {
 	return n_usable;
@@ -408,5 +452,12 @@ void frame_count_classes(u64 n[FRAME_N_CLASSES])
 
 void frame_fail_after(u64 n)
 {
+	fail_goes_on = false;
+	atomic_store(&fail_countdown, n);
+}
+
+void frame_fail_from(u64 n)
+{
+	fail_goes_on = true;
 	atomic_store(&fail_countdown, n);
 }

@@ -30,14 +30,14 @@ struct block;
 
 struct frame {
 	_Atomic u32 count; /* FRAME_COUNTED: references */
-	u8 class;	   /* enum frame_class; changed by the one owner of the frame */
-	u8 head;	   /* first record of a free run of 2^k frames: k + 1, else 0 */
-	u16 slot;	   /* FRAME_BLOCK: index in the block */
+	u8 class;          /* enum frame_class; changed by the one owner of the frame */
+	u8 head;           /* first record of a free run of 2^k frames: k + 1, else 0 */
+	u16 slot;          /* FRAME_BLOCK: index in the block */
 	union {
 		struct table *table; /* FRAME_TABLE */
 		struct block *block; /* FRAME_BLOCK, first slot of a contiguous block */
 		struct frame *next;  /* FRAME_BLOCK of a listed block: the next slot in use */
-		u64 audit;	     /* FRAME_COUNTED: the audit's own count, valid inside it */
+		u64 audit;           /* FRAME_COUNTED: the audit's own count, valid inside it */
 		struct {
 			u32 next, prev; /* free runs, by index */
 		} list;
@@ -52,7 +52,7 @@ enum frame_use { FRAME_FOR_GUEST, FRAME_FOR_PANDO };
  * Returns ERR_NOMEM when what is left makes no sense (< 16 MiB). */
 #define FRAME_RANGES_MAX 40U
 enum err frame_init(const struct mem_range *ram, u32 n_ram, const struct mem_range *reserved,
-		    u32 n_reserved);
+                    u32 n_reserved);
 
 /* One frame, contents undefined; class and count are the caller's to set.  NULL: none left. */
 struct frame *must_check frame_alloc(enum frame_use use);
@@ -90,7 +90,9 @@ u64 frame_n_pooled(void);
 
 /* Free frames now, per-hart caches included: exact when nothing allocates meanwhile. */
 u64 frame_n_free(void);
-u64 frame_n_total(void); /* frames that were handed to frame_init as usable */
+u64 frame_n_for_guests(void); /* free frames that FRAME_FOR_GUEST may have, in the end */
+u64 frame_n_listed(void);     /* free frames that every hart can get at this moment */
+u64 frame_n_total(void);      /* frames that were handed to frame_init as usable */
 
 /* Every record of the frame table, in address order. */
 void frame_for_each(void (*fn)(struct frame *f, void *arg), void *arg);
@@ -98,7 +100,8 @@ void frame_for_each(void (*fn)(struct frame *f, void *arg), void *arg);
 /* Frames of each class, counted by a walk over the frame table. */
 void frame_count_classes(u64 n[FRAME_N_CLASSES]);
 
-/* Test hook: the n-th allocation from now (1 = next) fails; 0 turns it off. */
+/* Test hooks: the n-th allocation from now (1 = next) fails, or it and all that follow; 0: none. */
 void frame_fail_after(u64 n);
+void frame_fail_from(u64 n);
 
 #endif

@@ -20,16 +20,16 @@
 #include "mm/pool.h"
 #include "mm/tlb.h"
 
-#define ROOTS_AHEAD 16U	 /* idle harts prepare up to this many */
-#define ROOTS_MAX 1024U /* freed roots kept, 16 MiB */
+#define ROOTS_AHEAD 16U   /* idle harts prepare up to this many */
+#define ROOTS_MAX   1024U /* freed roots kept, 16 MiB */
 
 static struct pool tables = POOL_INIT("table", struct table);
 static struct pool blocks = POOL_INIT("block", struct block);
 
 static struct spinlock reap_lock = LOCK_INIT(LOCK_REAP);
 static struct table *reap_head, **reap_tail = &reap_head; /* reap_lock: oldest first */
-static struct frame *ready_root;			  /* reap_lock: chained by link.next */
-static u32 n_ready_roots;				  /* reap_lock */
+static struct frame *ready_root;                          /* reap_lock: chained by link.next */
+static u32 n_ready_roots;                                 /* reap_lock */
 
 /* ---- roots kept ready ---- */
 
@@ -60,9 +60,9 @@ static void root_push(struct frame *f)
 	lock_release(&reap_lock);
 }
 
-static struct frame *root_new(void)
+static struct frame *root_new(enum frame_use use)
 {
-	struct frame *f = frame_alloc_order(ROOT_ORDER, FRAME_FOR_PANDO);
+	struct frame *f = frame_alloc_order(ROOT_ORDER, use);
 
 	for (u32 k = 0; f && k < BIT(ROOT_ORDER); k++)
 		page_zero((u8 *)hpa_ptr(frame_hpa(f)) + k * PAGE_SIZE);
@@ -75,7 +75,7 @@ bool table_roots_ahead(void)
 
 	if (n_ready_roots >= ROOTS_AHEAD)
 		return false;
-	f = root_new();
+	f = root_new(FRAME_FOR_GUEST); /* what is kept for later is not worth the reserve */
 	if (!f)
 		return false;
 	root_push(f);
@@ -99,7 +99,7 @@ static struct frame *pages_for(u32 level, bool zeroed)
 	if (level < 2)
 		return zeroed ? frame_alloc_zeroed(FRAME_FOR_PANDO) : frame_alloc(FRAME_FOR_PANDO);
 	f = root_pop();
-	return f ? f : root_new();
+	return f ? f : root_new(FRAME_FOR_PANDO);
 }
 
 static struct table *table_new(u32 level, bool zeroed)
@@ -165,7 +165,7 @@ static void derive_leaves(struct table *copy, const struct table *t)
 	page_copy(copy->pte, t->pte);
 	memcpy(copy->counted, t->counted, sizeof(copy->counted));
 	FOR_EACH_BIT(t->counted, i)
-		frame_get(frame_of(pte_hpa(t->pte[i])));
+	frame_get(frame_of(pte_hpa(t->pte[i])));
 	copy->block = t->block;
 	if (t->block)
 		atomic_fetch_add_explicit(&t->block->count, 1, memory_order_relaxed);
@@ -177,14 +177,15 @@ static void derive_middle(struct table *copy, const struct table *t)
 
 	page_copy(copy->pte, t->pte);
 	memcpy(copy->counted, t->counted, sizeof(copy->counted));
-	FOR_EACH_BIT(t->counted, i) {
+	FOR_EACH_BIT(t->counted, i)
+	{
 		u64 pte = t->pte[i];
 
 		if (pte_is_table(pte))
 			table_get(table_below(pte));
 		else
 			atomic_fetch_add_explicit(&block_behind(pte)->count, 1,
-						  memory_order_relaxed);
+			                          memory_order_relaxed);
 	}
 }
 
@@ -242,7 +243,8 @@ static void table_seal(struct table *t)
 
 	if (!b)
 		return;
-	FOR_EACH_BIT(t->counted, i) {
+	FOR_EACH_BIT(t->counted, i)
+	{
 		struct frame *f = frame_of(pte_hpa(t->pte[i]));
 
 		if (atomic_load_explicit(&f->count, memory_order_acquire) > 1)
@@ -288,7 +290,7 @@ void table_disarm(struct table *t)
 		return;
 	}
 	FOR_EACH_BIT(t->armed_at, i)
-		disarm_below(t, i);
+	disarm_below(t, i);
 	memset(t->armed_at, 0, sizeof(t->armed_at));
 	if (t->level == 0 && !t->block)
 		table_seal(t);
@@ -448,7 +450,8 @@ static void put_entries(struct table *t)
 		}
 		return;
 	}
-	FOR_EACH_BIT(t->counted, i) {
+	FOR_EACH_BIT(t->counted, i)
+	{
 		u64 pte = t->pte[i];
 
 		if (t->level == 0)

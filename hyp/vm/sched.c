@@ -416,6 +416,6 @@ static bool wake_waiters(struct vm *vm, void *arg)
 
 void sched_frames_returned(void)
 {
-	if (atomic_load(&n_waiting_frames) != 0 && frame_n_free() >= FRAMES_WORTH_WAKING)
+	if (atomic_load(&n_waiting_frames) != 0 && frame_n_for_guests() >= FRAMES_WORTH_WAKING)
 		vm_for_each(wake_waiters, NULL);
 }
