@@ -29,7 +29,8 @@ struct audit {
 static void fault(struct audit *a, const char *what, u64 where)
 {
 	if (a->r->faults++ == 0)
-		snprintf(a->r->first, sizeof(a->r->first), "%s at %#lx", what, (unsigned long)where);
+		snprintf(a->r->first, sizeof(a->r->first), "%s at %#lx", what,
+		         (unsigned long)where);
 }
 
 /* ---- clear ---- */
@@ -215,7 +216,7 @@ void audit_run(struct audit_result *r)
 	struct audit a = { .r = r };
 
 	memset(r, 0, sizeof(*r));
-	for (u32 tries = 0; space_reap(1024) && tries < 100000; tries++)
+	for (u32 tries = 0; space_reap(1024) && tries < 1000; tries++)
 		hart_relax();
 	frame_for_each(clear_frame, &a);
 	frame_for_each(clear_contiguous, &a);

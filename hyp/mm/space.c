@@ -25,20 +25,19 @@
 static struct spinlock list_lock = LOCK_INIT(LOCK_SPACES);
 static LIST_HEAD(, space) spaces = LIST_HEAD_INITIALIZER(spaces);
 static struct frame *zero_frame;
-static _Atomic u32 dissolve_wanted; /* some space has ended: blocks may have one user left */
 
 /* A walk to one page by its writer, under the space's lock. */
 struct walk {
 	struct space *s;
 	gpa_t gpa;
-	struct table *path[3];	/* by level: ours alone */
-	u64 *block_leaf;	/* level-1 leaf of a block that is ours alone; path ends there */
-	struct table *old[3];	/* derived from; put after the fence */
+	struct table *path[3]; /* by level: ours alone */
+	u64 *block_leaf;       /* level-1 leaf of a block that is ours alone; path ends there */
+	struct table *old[3];  /* derived from; put after the fence */
 	u32 n_old;
 	struct frame *old_frame; /* copied from; put after the fence */
 	bool new_root, new_pointer;
-	bool replaced;		/* the leaf named another frame before */
-	u64 *leaf;		/* gets W last; NULL: no leaf to arm */
+	bool replaced; /* the leaf named another frame before */
+	u64 *leaf;     /* gets W last; NULL: no leaf to arm */
 };
 
 void space_init_all(void)
@@ -83,59 +82,69 @@ enum err space_init(struct space *s, const struct region *regions, u32 n)
 	}
 	s->n_regions = n;
 	root = table_alloc(2);
+	if (!root && space_relieve())
+		root = table_alloc(2);
 	if (!root)
 		return ERR_NOMEM;
 	start_over(s, root);
 	return ERR_OK;
 }
 
-/* `child` stands on the root of `s`, which has been disarmed. */
-static void share_root(struct space *child, struct space *s)
+/* `child` takes over one count on `root`, which is disarmed and belongs to `s` too. */
+static void stand_on(struct space *child, const struct space *s, struct table *root)
 {
 	memcpy(child->region, s->region, sizeof(child->region));
 	child->n_regions = s->n_regions;
-	table_get(s->root);
-	start_over(child, s->root);
+	start_over(child, root);
 }
 
 void space_clone(struct space *child, struct space *template)
 {
 	assert(template->frozen);
-	share_root(child, template);
+	table_get(template->root);
+	stand_on(child, template, template->root);
 }
 
-void space_share(struct space *s)
+/* Space lock held: whoever else changes the tables of `s` (dissolve_space) finds it shared. */
+static void share_locked(struct space *s)
 {
-	lock_acquire(&s->lock);
 	table_disarm(s->root);
 	tlb_fence_all(&s->tlb, HPA(0)); /* pairs with the W bits cleared by table_disarm() */
-	lock_release(&s->lock);
 }
 
 void space_freeze(struct space *s)
 {
-	space_share(s);
+	lock_acquire(&s->lock);
+	share_locked(s);
 	s->frozen = true;
+	lock_release(&s->lock);
 }
 
 void space_fork(struct space *child, struct space *parent)
 {
-	space_share(parent);
-	share_root(child, parent);
+	struct table *root;
+
+	lock_acquire(&parent->lock);
+	share_locked(parent);
+	root = parent->root;
+	table_get(root);
+	lock_release(&parent->lock);
+	stand_on(child, parent, root);
 }
 
 void space_reset(struct space *s, struct space *template)
 {
-	struct table *old = s->root;
+	struct table *old;
 
-	assert(template->frozen);
+	assert(template->frozen && !s->frozen);
 	table_get(template->root);
 	lock_acquire(&s->lock);
+	old = s->root;
 	s->root = template->root;
 	tlb_fence_all(&s->tlb, ptr_hpa(s->root->pte));
 	lock_release(&s->lock);
 	table_put(old);
-	atomic_store(&dissolve_wanted, 1);
+	space_dissolve_soon();
 }
 
 void space_fini(struct space *s)
@@ -145,7 +154,7 @@ void space_fini(struct space *s)
 	lock_release(&list_lock);
 	table_put(s->root);
 	s->root = NULL;
-	atomic_store(&dissolve_wanted, 1);
+	space_dissolve_soon();
 }
 
 void space_for_each(void (*fn)(struct space *s, void *arg), void *arg)
@@ -153,7 +162,7 @@ void space_for_each(void (*fn)(struct space *s, void *arg), void *arg)
 	struct space *s;
 
 	lock_acquire(&list_lock);
-	LIST_FOREACH(s, &spaces, link)
+	LIST_FOREACH (s, &spaces, link)
 		fn(s, arg);
 	lock_release(&list_lock);
 }
@@ -375,10 +384,12 @@ static enum err map_zero_locked(struct space *s, gpa_t gpa)
 		tlb_fence_local(&s->tlb, gpa);
 		return ERR_OK;
 	}
+	if (s->frozen)
+		return ERR_STATE;
 	e = own_path(&w, 0);
 	if (e == ERR_OK) {
 		table_set(w.path[0], pte_index(gpa, 0),
-			  pte_make(frame_hpa(zero_frame), PTE_READ_ONLY | KIND_ZERO));
+		          pte_make(frame_hpa(zero_frame), PTE_READ_ONLY | KIND_ZERO));
 		s->breaks[BREAK_ZERO_MAP]++;
 	}
 	commit(&w);
@@ -429,12 +440,13 @@ enum err space_pin_locked(struct space *s, gpa_t gpa, enum access access, u8 **p
 static enum err load_block(struct space *s, gpa_t gpa, const u8 *image, u64 len)
 {
 	struct walk w = { .s = s, .gpa = gpa };
-	enum err e = own_path(&w, 1);
 	struct frame *f = NULL;
 	struct block *b = NULL;
 	u32 i = pte_index(gpa, 1);
 
-	if (e == ERR_OK && !w.block_leaf && !w.path[1]->pte[i])
+	if (s->frozen)
+		return ERR_STATE;
+	if (own_path(&w, 1) == ERR_OK && !w.path[1]->pte[i])
 		f = frame_alloc_order(9, FRAME_FOR_GUEST);
 	if (f)
 		b = block_new_contiguous(f);
@@ -452,19 +464,30 @@ static enum err load_block(struct space *s, gpa_t gpa, const u8 *image, u64 len)
 	return b ? ERR_OK : ERR_NOMEM;
 }
 
+static enum err load_page(struct space *s, gpa_t gpa, const u8 *image, u64 len)
+{
+	enum err e;
+	u8 *page;
+
+	lock_acquire(&s->lock);
+	e = space_pin_locked(s, gpa, ACCESS_WRITE, &page);
+	if (e == ERR_OK)
+		memcpy(page, image, len);
+	lock_release(&s->lock);
+	return e;
+}
+
 /* Page by page, where no whole block can be had. */
 static enum err load_pages(struct space *s, gpa_t gpa, const u8 *image, u64 len)
 {
 	enum err e = ERR_OK;
 
 	for (u64 at = 0; at < len && e == ERR_OK; at += PAGE_SIZE) {
-		u8 *page;
+		u64 n = u64_min(len - at, PAGE_SIZE);
 
-		lock_acquire(&s->lock);
-		e = space_pin_locked(s, GPA(gpa.v + at), ACCESS_WRITE, &page);
-		if (e == ERR_OK)
-			memcpy(page, image + at, u64_min(len - at, PAGE_SIZE));
-		lock_release(&s->lock);
+		e = load_page(s, GPA(gpa.v + at), image + at, n);
+		if (e == ERR_NOMEM && space_relieve())
+			e = load_page(s, GPA(gpa.v + at), image + at, n);
 	}
 	return e;
 }
@@ -486,129 +509,4 @@ enum err space_load(struct space *s, gpa_t gpa, const void *image, u64 len)
 			e = load_pages(s, GPA(gpa.v + at), from, n);
 	}
 	return e;
-}
-
-/* ---- walks over what a space reaches ---- */
-
-typedef void (*table_fn)(struct table *t, bool exclusive, void *arg);
-
-/* Visits `t` and all below; exclusive: this space alone reaches it. */
-static void visit(struct table *t, bool exclusive, table_fn fn, void *arg)
-{
-	u32 lo = t->level == 2 ? t->lo : 0, hi = t->level == 2 ? t->hi : N_ENTRIES;
-
-	exclusive = exclusive && !table_is_shared(t);
-	fn(t, exclusive, arg);
-	for (u32 i = lo; t->level > 0 && i < hi; i++)
-		if (t->pte[i] && pte_is_table(t->pte[i]))
-			visit(table_below(t->pte[i]), exclusive, fn, arg);
-}
-
-static void usage_of_leaves(const struct table *t, bool exclusive, struct space_usage *u)
-{
-	u64 n_pieces = table_n_pieces(t);
-	bool own_block = exclusive && t->block && !block_is_shared(t->block);
-
-	*(own_block ? &u->private_frames : &u->shared_frames) += n_pieces;
-	if (own_block)
-		u->retained_frames += t->block->n - n_pieces;
-	for (u32 i = 0; i < N_ENTRIES; i++) {
-		u64 pte = t->pte[i];
-
-		if (!(pte & PTE_V) || pte_kind(pte) == KIND_PIECE)
-			continue;
-		if (pte_kind(pte) == KIND_ZERO)
-			u->zero_pages++;
-		else if (exclusive && page_is_ours(t, pte))
-			u->private_frames++;
-		else
-			u->shared_frames++;
-	}
-}
-
-static void usage_of_table(struct table *t, bool exclusive, void *arg)
-{
-	struct space_usage *u = arg;
-	u32 i;
-
-	if (exclusive)
-		u->table_frames += t->level == 2 ? BIT(ROOT_ORDER) : 1;
-	if (t->level == 0)
-		usage_of_leaves(t, exclusive, u);
-	if (t->level != 1)
-		return;
-	FOR_EACH_BIT(t->counted, i) {
-		u64 pte = t->pte[i];
-
-		if (pte_is_table(pte))
-			continue;
-		*(exclusive && !block_is_shared(block_behind(pte)) ? &u->private_frames
-								   : &u->shared_frames) += N_ENTRIES;
-	}
-}
-
-void space_usage(struct space *s, struct space_usage *u)
-{
-	memset(u, 0, sizeof(*u));
-	lock_acquire(&s->lock);
-	visit(s->root, true, usage_of_table, u);
-	lock_release(&s->lock);
-}
-
-static void dissolve_table(struct table *t, bool exclusive, void *arg)
-{
-	u64 *n_freed = arg;
-
-	if (exclusive && t->level == 0 && t->block && !block_is_shared(t->block) &&
-	    table_n_pieces(t) < t->block->n)
-		*n_freed += table_dissolve(t);
-}
-
-/* A template keeps its blocks: they are what makes copies of its tables cheap. */
-static void dissolve_space(struct space *s, void *arg)
-{
-	lock_acquire(&s->lock);
-	if (!s->frozen)
-		visit(s->root, true, dissolve_table, arg);
-	lock_release(&s->lock);
-}
-
-/* ---- memory that comes back ---- */
-
-bool space_reap(u32 budget)
-{
-	return table_reap(budget);
-}
-
-static u64 dissolve_all(void)
-{
-	u64 n_freed = 0;
-
-	space_for_each(dissolve_space, &n_freed);
-	return n_freed;
-}
-
-bool space_idle_work(void)
-{
-	if (table_reap(4))
-		return true;
-	if (table_roots_ahead() || frame_zero_ahead())
-		return true;
-	if (atomic_exchange(&dissolve_wanted, 0))
-		dissolve_all();
-	return false;
-}
-
-#define RELIEVE_TRIES 10000U
-
-bool space_relieve(void)
-{
-	u64 before = frame_n_free();
-
-	for (u32 tries = 0; table_reap(64) && tries < RELIEVE_TRIES; tries++)
-		hart_relax(); /* another hart has still to pass; it has been kicked */
-	dissolve_all();
-	table_roots_drain();
-	frame_flush_cache();
-	return frame_n_free() > before;
 }

@@ -31,26 +31,26 @@ struct region {
 #define SPACE_REGIONS_MAX 2
 
 enum break_class {
-	BREAK_ZERO_FILL,  /* first store to an absent page: a zeroed frame */
-	BREAK_ZERO_MAP,	  /* first load of an absent page: the zero frame */
-	BREAK_COPY,	  /* one frame copied */
-	BREAK_OWN,	  /* last owner: W set, nothing copied */
-	BREAK_SPURIOUS,	  /* somebody had done it before: fence and retry */
-	BREAK_ROOT,	  /* root derived */
-	BREAK_DERIVE,	  /* level-1 or level-0 table derived */
-	BREAK_SPLIT,	  /* shared 2 MiB leaf split */
+	BREAK_ZERO_FILL, /* first store to an absent page: a zeroed frame */
+	BREAK_ZERO_MAP,  /* first load of an absent page: the zero frame */
+	BREAK_COPY,      /* one frame copied */
+	BREAK_OWN,       /* last owner: W set, nothing copied */
+	BREAK_SPURIOUS,  /* somebody had done it before: fence and retry */
+	BREAK_ROOT,      /* root derived */
+	BREAK_DERIVE,    /* level-1 or level-0 table derived */
+	BREAK_SPLIT,     /* shared 2 MiB leaf split */
 	BREAK_N_CLASSES,
 };
 
 struct space {
-	struct spinlock lock;			 /*   guards what is marked s */
-	struct table *root;			 /* s */
+	struct spinlock lock;                    /*   guards what is marked s */
+	struct table *root;                      /* s */
 	struct region region[SPACE_REGIONS_MAX]; /* I */
-	u32 n_regions;				 /* I */
-	bool frozen;				 /* s: a template; never written again */
-	struct tlb tlb;				 /*   what harts may have cached of it: mm/tlb.h */
-	u64 breaks[BREAK_N_CLASSES];		 /* s */
-	LIST_ENTRY(space) link;			 /*   list of all spaces, under its own lock */
+	u32 n_regions;                           /* I */
+	bool frozen;                             /* s: a template; never written again */
+	struct tlb tlb;                          /*   what harts may have cached of it: mm/tlb.h */
+	u64 breaks[BREAK_N_CLASSES];             /* s */
+	LIST_ENTRY(space) link;                  /*   list of all spaces, under its own lock */
 };
 
 /* Once at boot, after frame_init: the zero frame, VMIDs. */
@@ -63,13 +63,12 @@ enum err must_check space_init(struct space *s, const struct region *regions, u3
  * allocates nothing.  Initialises all of `child`. */
 void space_clone(struct space *child, struct space *template);
 
-/* Makes all of the space shared-ready: disarms and seals what was written since the last
- * freeze.  No vCPU of the space may be running.  Afterwards space_clone() may be called.
- * space_freeze also marks it a template; space_share does not (for fork). */
+/* Makes a template of the space: disarms and seals what was written since the last freeze.  No
+ * vCPU of the space may be running.  Afterwards space_clone() may be called. */
 void space_freeze(struct space *s);
-void space_share(struct space *s);
 
-/* Running parent -> child over the same root: share, then one more reference. Cannot fail. */
+/* Running parent -> child over the same root: disarms and seals as above, then one more
+ * reference; the parent goes on.  Cannot fail. */
 void space_fork(struct space *child, struct space *parent);
 
 /* The root becomes the template's root again; private tables are queued for the reaper.
@@ -86,8 +85,11 @@ bool space_reap(u32 budget);
  * roots ready, dissolves blocks.  Returns whether there is more. */
 bool space_idle_work(void);
 
+/* A space has let go of its tables: some block may now have one user, and unused slots. */
+void space_dissolve_soon(void);
+
 /* Memory is short: frees what waits to be freed, gives up what is kept ready, dissolves blocks.
- * Returns whether that freed anything.  No space lock held. */
+ * Returns whether there is more to be had than before.  No space lock held. */
 bool space_relieve(void);
 
 /* Is [gpa, gpa + len) memory of this space? */
@@ -96,7 +98,8 @@ bool space_has(const struct space *s, gpa_t gpa, u64 len);
 /*
  * Guest page fault at `gpa`: makes that page accessible for `access`, doing at most one
  * break.  ERR_OK: re-enter the guest.  ERR_RANGE: not memory (MMIO or nothing).
- * ERR_NOMEM: nothing changed that matters; retry when frames return.
+ * ERR_NOMEM: nothing changed that matters; retry when frames return.  ERR_STATE: the space is a
+ * template, and the page would have to change.
  */
 enum err must_check space_fault(struct space *s, gpa_t gpa, enum access access);
 
@@ -106,7 +109,7 @@ enum err must_check space_fault(struct space *s, gpa_t gpa, enum access access);
 enum err must_check space_pin_locked(struct space *s, gpa_t gpa, enum access access, u8 **ptr);
 
 /* Loads a contiguous image into whole 2 MiB blocks at a 2 MiB aligned gpa (rest of the last
- * block zeroed).  Only before the first entry. ERR_NOMEM, ERR_RANGE. */
+ * block zeroed).  Only before the first entry. ERR_NOMEM, ERR_RANGE, ERR_STATE (a template). */
 enum err must_check space_load(struct space *s, gpa_t gpa, const void *image, u64 len);
 
 /* Before guest entry or an HLVX fetch, and right after it: see tlb_open(). */
@@ -128,11 +131,11 @@ static inline void space_unload(void)
 
 /* Memory of one space, by a walk: frames it alone holds, shared ones, table frames. */
 struct space_usage {
-	u64 private_frames; /* counted frames and block slots that only this space reaches */
-	u64 shared_frames;  /* mapped, but reached by others too */
-	u64 zero_pages;	    /* mappings of the zero frame */
+	u64 private_frames;  /* counted frames and block slots that only this space reaches */
+	u64 shared_frames;   /* mapped, but reached by others too */
+	u64 zero_pages;      /* mappings of the zero frame */
 	u64 retained_frames; /* slots of its own blocks that no table maps */
-	u64 table_frames;   /* frames of tables that this space alone holds (root = 4) */
+	u64 table_frames;    /* frames of tables that this space alone holds (root = 4) */
 };
 void space_usage(struct space *s, struct space_usage *u);
 

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "mm_unit.h"
+
+#include "arch/phys.h"
+
+static u64 n_free_at_start;
+static struct frame *eaten; /* chained by link.next */
+
+u64 mm_settle(void)
+{
+	u32 was = fake_hart;
+
+	for (u32 round = 0; round < 4; round++) {
+		for (fake_hart = 0; fake_hart < fake_n_harts; fake_hart++) {
+			if (fake_is_in_guest(fake_hart))
+				fake_leave(fake_hart);
+			space_unload();
+		}
+		fake_hart = fake_n_harts - 1;
+		while (space_reap(1000))
+			continue;
+	}
+	table_roots_drain();
+	for (fake_hart = 0; fake_hart < fake_n_harts; fake_hart++)
+		frame_flush_cache();
+	fake_hart = was;
+	return frame_n_free();
+}
+
+void mm_start(u32 mib, u32 n_harts)
+{
+	fake_machine(mib, n_harts);
+	eaten = NULL;
+	n_free_at_start = mm_settle();
+}
+
+void mm_end(void)
+{
+	mm_audit();
+	assert_int_equal(mm_settle(), n_free_at_start);
+	mm_audit();
+	assert_int_equal(table_n_records(), 0);
+	assert_int_equal(block_n_records(), 0);
+}
+
+void mm_audit(void)
+{
+	struct audit_result r;
+	u32 was = fake_hart;
+
+	fake_hart = fake_n_harts - 1;
+	audit_run(&r);
+	fake_hart = was;
+	if (r.faults)
+		fail_msg("audit: %lu faults, first: %s", (unsigned long)r.faults, r.first);
+}
+
+void mm_space(struct space *s, u64 mib)
+{
+	struct region r = { GPA(RAM), mib << 20 };
+
+	assert_int_equal(space_init(s, &r, 1), ERR_OK);
+}
+
+void mm_store(u32 h, struct space *s, u64 gpa, u64 value)
+{
+	u8 *byte = fake_touch(h, s, gpa, true);
+
+	assert_non_null(byte);
+	memcpy(byte, &value, sizeof(value));
+}
+
+u64 mm_load(u32 h, struct space *s, u64 gpa)
+{
+	u8 *byte = fake_touch(h, s, gpa, false);
+	u64 value;
+
+	assert_non_null(byte);
+	memcpy(&value, byte, sizeof(value));
+	return value;
+}
+
+u64 mm_leaf(const struct space *s, u64 gpa)
+{
+	const struct table *t = s->root;
+
+	for (;;) {
+		u64 pte = t->pte[pte_index(GPA(gpa), t->level)];
+
+		if (!pte || !pte_is_table(pte))
+			return pte;
+		t = table_below(pte);
+	}
+}
+
+u64 mm_eat(enum frame_use use, u64 limit)
+{
+	struct frame *f;
+	u64 n = 0;
+
+	while (n < limit && (f = frame_alloc(use))) {
+		f->class = FRAME_POOL;
+		f->link.next = eaten;
+		eaten = f;
+		n++;
+	}
+	return n;
+}
+
+void mm_uneat(void)
+{
+	while (eaten) {
+		struct frame *f = eaten;
+
+		eaten = f->link.next;
+		frame_free(f);
+	}
+}

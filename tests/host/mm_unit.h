@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the tests of the memory core share: the headers, one region, stores and loads of words. */
+#ifndef MM_UNIT_H
+#define MM_UNIT_H
+
+#include "fake.h"
+#include "mm/audit.h"
+#include "mm/copy.h"
+#include "mm/frame.h"
+#include "mm/pool.h"
+#include "mm/space.h"
+#include "mm/table.h"
+#include "unit.h"
+
+#define RAM 0x80000000UL /* where the guests' memory begins */
+
+/* A machine whose last hart is kept out of guests; the free frames of the start are remembered. */
+void mm_start(u32 mib, u32 n_harts);
+
+/* All spaces are gone: the audit is clean and every frame is back. */
+void mm_end(void);
+
+/* The audit must be clean.  Runs on the last hart. */
+void mm_audit(void);
+
+/* Every hart lets go, all that is kept ready is given up; returns the free frames. */
+u64 mm_settle(void);
+
+/* A space with `mib` MiB of memory at RAM. */
+void mm_space(struct space *s, u64 mib);
+
+/* One 8-byte word, through the guest of `s` on hart `h`, with all faults that this takes. */
+void mm_store(u32 h, struct space *s, u64 gpa, u64 value);
+u64 mm_load(u32 h, struct space *s, u64 gpa);
+
+/* The valid leaf that maps gpa, 0 if none. */
+u64 mm_leaf(const struct space *s, u64 gpa);
+
+/* Takes frames until no more can be had, and gives them back. */
+u64 mm_eat(enum frame_use use, u64 limit);
+void mm_uneat(void);
+
+#endif
