@@ -89,9 +89,9 @@ STD := -std=gnu11 -g -fno-omit-frame-pointer -fno-common
 # With -misa-spec=2.2 the base carries the CSR instructions and fence.i, and gcc finds picolibc's soft-float library.
 TARGET := -march=rv64imac -misa-spec=2.2 -mabi=lp64 -mcmodel=medany
 PICOLIBC := --specs=picolibc.specs -DPICOLIBC_INTEGER_PRINTF_SCANF
-HYP_CFLAGS := $(TARGET) $(PICOLIBC) $(STD) $(WARN) -O2 -flto -fno-stack-protector -fno-pic
+HYP_CFLAGS := $(TARGET) $(PICOLIBC) $(STD) $(WARN) -O2 -flto=auto -fno-stack-protector -fno-pic
 HYP_CPPFLAGS := -MMD -MP -Ihyp -isystem $(BUILD)/libfdt-src $(CPPFLAGS)
-HYP_LDFLAGS := -O2 -flto=1 $(TARGET) $(PICOLIBC) -nostartfiles -static -T platform/virt/pando.lds -Wl,--build-id=none,-z,max-page-size=4096
+HYP_LDFLAGS := -O2 -flto=auto $(TARGET) $(PICOLIBC) -nostartfiles -static -T platform/virt/pando.lds -Wl,--build-id=none,-z,max-page-size=4096
 HYP_LDFLAGS += $(shell $(CROSS)ld --help 2>/dev/null | grep -q no-warn-rwx && echo -Wl,--no-warn-rwx-segments)
 
 HYP_SRC := $(shell find hyp platform -name '*.[cS]' 2>/dev/null | LC_ALL=C sort)

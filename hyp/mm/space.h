@@ -112,10 +112,16 @@ enum err must_check space_pin_locked(struct space *s, gpa_t gpa, enum access acc
  * block zeroed).  Only before the first entry. ERR_NOMEM, ERR_RANGE, ERR_STATE (a template). */
 enum err must_check space_load(struct space *s, gpa_t gpa, const void *image, u64 len);
 
-/* Before guest entry or an HLVX fetch, and right after it: see tlb_open(). */
-static inline void space_enter(struct space *s, u32 vcpu_id, bool moved)
+/* When a hart takes on a vCPU of the space: see tlb_load(). */
+static inline void space_attach(struct space *s, u32 vcpu_id, bool moved)
 {
-	tlb_open(&s->tlb, vcpu_id, moved);
+	tlb_load(&s->tlb, vcpu_id, moved);
+}
+
+/* Before guest entry or an HLVX fetch, and right after it: see tlb_open(). */
+static inline void space_enter(struct space *s)
+{
+	tlb_open(&s->tlb);
 }
 
 static inline void space_leave(void)

@@ -15,8 +15,8 @@ struct window {
 	_Atomic(struct tlb *) open; /* whose translations the hart may use; NULL: none */
 	_Atomic u64 n_closed;	    /* windows closed so far: tells one from the next */
 	_Atomic u64 epoch;	    /* global epoch at its last tlb_open; EPOCH_IDLE: hgatp is Bare */
-	struct tlb *last;	    /* for which the hart has caught up; compared, never followed */
 	u64 hgatp;		    /* what the hart has loaded */
+	u64 tag;		    /* vmid_tag of the space that is loaded; 0: none */
 	u64 vmid_gen;		    /* VMID generation this hart has flushed for */
 } __attribute__((aligned(64)));
 
@@ -35,8 +35,8 @@ void tlb_init_all(void)
 	for (u32 h = 0; h < HART_MAX; h++) {
 		atomic_store(&window[h].open, NULL);
 		atomic_store(&window[h].epoch, EPOCH_IDLE);
-		window[h].last = NULL;
 		window[h].hgatp = 0;
+		window[h].tag = 0;
 		window[h].vmid_gen = 0;
 	}
 }
@@ -80,13 +80,12 @@ static u64 vmid_of(const struct tlb *t)
 
 /* ---- windows ---- */
 
-/* Loads what this hart has not loaded or not flushed yet.  The window is open. */
-static void catch_up(struct window *w, struct tlb *t, u32 vcpu_id, bool moved, u64 gen)
+/* Loads what this hart has not loaded, flushes what it has not flushed.  The window is open. */
+static void catch_up(struct window *w, struct tlb *t, u64 tag, u64 gen)
 {
-	u32 h = hart_index();
-	u64 tag = atomic_load_explicit(&t->vmid_tag, memory_order_relaxed);
 	u64 vmid = tag & (BIT(VMID_BITS) - 1);
 	u64 hgatp = HGATP_MODE_SV39X4 | vmid << HGATP_VMID_SHIFT | atomic_load(&t->root) >> PAGE_SHIFT;
+	u32 h = hart_index();
 
 	if (w->hgatp != hgatp) {
 		guest_set_hgatp(hgatp);
@@ -96,19 +95,15 @@ static void catch_up(struct window *w, struct tlb *t, u32 vcpu_id, bool moved, u
 		hfence_gvma_all(); /* pairs with the roll-over in vmid_assign() */
 		w->vmid_gen = tag >> VMID_BITS;
 	}
+	w->tag = tag;
 	if (t->seen_gen[h] != gen) {
 		hfence_gvma_vmid(vmid); /* pairs with the stores before fence_others() */
 		fence_i();		/* new frames may have been code of others */
 		t->seen_gen[h] = gen;
 	}
-	if (t->last_vcpu[h] != vcpu_id + 1 || moved) {
-		hfence_vvma_all(); /* vCPUs of one VM share VMID and ASIDs */
-		t->last_vcpu[h] = (u8)(vcpu_id + 1);
-	}
-	w->last = t;
 }
 
-void tlb_open(struct tlb *t, u32 vcpu_id, bool moved)
+void tlb_open(struct tlb *t)
 {
 	u32 h = hart_index();
 	struct window *w = &window[h];
@@ -121,11 +116,22 @@ void tlb_open(struct tlb *t, u32 vcpu_id, bool moved)
 	atomic_store_explicit(&w->open, t, memory_order_relaxed);
 	atomic_thread_fence(memory_order_seq_cst);
 	gen = atomic_load_explicit(&t->fence_gen, memory_order_acquire);
-	if (w->last != t || t->seen_gen[h] != gen || w->vmid_gen != tag >> VMID_BITS ||
-	    t->last_vcpu[h] != vcpu_id + 1 || moved)
-		catch_up(w, t, vcpu_id, moved, gen);
+	if (w->tag != tag || t->seen_gen[h] != gen)
+		catch_up(w, t, tag, gen);
 	atomic_store_explicit(&w->epoch, atomic_load_explicit(&epoch, memory_order_acquire),
 			      memory_order_release);
+}
+
+void tlb_load(struct tlb *t, u32 vcpu_id, bool moved)
+{
+	u32 h = hart_index();
+
+	tlb_open(t);
+	if (t->last_vcpu[h] != vcpu_id + 1 || moved) {
+		hfence_vvma_all(); /* vCPUs of one VM share VMID and ASIDs */
+		t->last_vcpu[h] = (u8)(vcpu_id + 1);
+	}
+	tlb_close();
 }
 
 void tlb_close(void)
@@ -146,7 +152,7 @@ void tlb_unload(void)
 		return;
 	guest_set_hgatp(0);
 	w->hgatp = 0;
-	w->last = NULL;
+	w->tag = 0;
 	atomic_store_explicit(&w->epoch, EPOCH_IDLE, memory_order_release);
 }
 

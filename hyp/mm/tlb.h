@@ -42,10 +42,14 @@ struct tlb {
 void tlb_init_all(void); /* once at boot, after machine.vmid_bits is known */
 void tlb_init(struct tlb *t, hpa_t root);
 
-/* Opens the window: loads hgatp where it differs, honours owed fences.  Flushes VS-stage entries
- * when another vCPU of the space ran here last or this one `moved` here from another hart.  No
- * lock may be held. */
-void tlb_open(struct tlb *t, u32 vcpu_id, bool moved);
+/* This hart is going to run vCPU `vcpu_id` of the space: loads hgatp, and flushes VS-stage entries when
+ * another vCPU of the space ran here last or this one `moved` here from another hart.  No lock may
+ * be held. */
+void tlb_load(struct tlb *t, u32 vcpu_id, bool moved);
+
+/* Opens the window on the space that is loaded: honours owed fences, a new root, a new VMID.  No lock
+ * may be held. */
+void tlb_open(struct tlb *t);
 void tlb_close(void);
 
 /* This hart lets go of all tables: hgatp = Bare. */

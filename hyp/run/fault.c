@@ -56,7 +56,7 @@ bool exit_fetch(struct vcpu *v, u32 *insn)
 	bool ok;
 
 	/* A fetch uses the space's translations: it owes their fences like an entry. */
-	space_enter(&v->vm->space, v->id, false);
+	space_enter(&v->vm->space);
 	ok = guest_fetch(GVA(v->regs.sepc), &v->regs, insn);
 	space_leave();
 	return ok;

@@ -65,7 +65,7 @@ static bool enter_guest(struct vcpu *v, struct guest_exit *x)
 {
 	u64 start;
 
-	space_enter(&v->vm->space, v->id, false);
+	space_enter(&v->vm->space);
 	atomic_store(&v->in_guest, true);
 	if (atomic_load(&v->requests) != 0) {
 		atomic_store(&v->in_guest, false);

@@ -117,8 +117,8 @@ static long hart_suspend(struct vcpu *v, struct sbi_call *c)
 		csr_write(vsatp, 0);
 		csr_clear(vsstatus, SSTATUS_SIE);
 		v->regs.x[X_A0] = v->id;
-		v->regs.x[X_A1] = c->a[2];
 		v->regs.sepc = c->a[1];
+		v->regs.x[X_A1] = c->a[2]; /* c->a[1] from here on */
 		c->no_return = true;
 	}
 	atomic_store(&v->hsm, HSM_SUSPENDED);

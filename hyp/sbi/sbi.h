@@ -21,7 +21,7 @@
 #define SBI_ERR_NO_SHMEM          (-9L)
 
 struct sbi_call {
-	u64 a[6]; /* in */
+	const u64 *a; /* in: a0 .. a5, where the guest's registers lie */
 	u64 fid;  /* in: a6 */
 	u64 eid;  /* in: a7 */
 	long error;

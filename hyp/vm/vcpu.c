@@ -146,7 +146,7 @@ void vcpu_start_at(struct vcpu *v, u64 pc, u64 opaque)
 
 /*
  * The order of a switch: vsatp is 0 from vcpu_unload() on, hgatp changes in
- * space_enter(), then the new vsatp comes with the other CSRs; so no walk ever
+ * space_attach(), then the new vsatp comes with the other CSRs; so no walk ever
  * combines one VM's vsatp with another's hgatp.
  */
 void vcpu_load(struct vcpu *v)
@@ -155,8 +155,7 @@ void vcpu_load(struct vcpu *v)
 	bool moved = v->last_hart != here;
 
 	guest_drop_reservation();
-	space_enter(&v->vm->space, v->id, moved);
-	space_leave();
+	space_attach(&v->vm->space, v->id, moved);
 	guest_load(&v->csrs, v->vm->time_delta);
 	v->is_loaded = true;
 	v->last_hart = here;

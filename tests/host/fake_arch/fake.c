@@ -374,7 +374,8 @@ void fake_enter(u32 h, struct space *s, u32 vcpu_id)
 
 	assert(!in_guest[h]);
 	fake_hart = h;
-	space_enter(s, vcpu_id, false);
+	space_attach(s, vcpu_id, false);
+	space_enter(s);
 	fake_hart = was;
 	in_guest[h] = true;
 }
