@@ -57,7 +57,7 @@ _Noreturn void pando_main(u64 boot_hart_id, const void *fdt)
 	/* mm */
 	why = "no room in memory for the frame table";
 	need(frame_init(machine_info.ram, machine_info.n_ram, machine_info.reserved,
-			machine_info.n_reserved),
+	                machine_info.n_reserved),
 	     &why);
 	space_init_all();
 

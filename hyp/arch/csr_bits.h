@@ -49,6 +49,7 @@
 
 #define HGATP_MODE_SV39X4 (8UL << 60)
 #define HGATP_VMID_SHIFT  44
+#define HGATP_PPN         (BIT(44) - 1)
 
 #define CAUSE_IRQ              BIT(63)
 #define CAUSE_FETCH_MISALIGNED 0

@@ -11,10 +11,10 @@
 _Noreturn void panic(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #undef assert
-#define assert(cond)                                                                               \
-	do {                                                                                       \
-		if (__builtin_expect(!(cond), 0))                                                  \
-			panic("%s:%d: assertion failed: %s", __FILE__, __LINE__, #cond);           \
+#define assert(cond)                                                                     \
+	do {                                                                             \
+		if (__builtin_expect(!(cond), 0))                                        \
+			panic("%s:%d: assertion failed: %s", __FILE__, __LINE__, #cond); \
 	} while (0)
 
 #endif

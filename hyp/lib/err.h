@@ -15,7 +15,7 @@ enum err {
 	ERR_ABSENT, /* no such VM, command, property or device */
 	ERR_EXISTS, /* the name is taken */
 	ERR_LIMIT,  /* a fixed limit of Pando is reached */
-	ERR_IO,	    /* the machine below us failed */
+	ERR_IO,     /* the machine below us failed */
 };
 
 /* Plain words for `e`, for messages to people: "out of memory", ... */

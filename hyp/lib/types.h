@@ -45,18 +45,18 @@ struct mem_range {
 #define HPA(x) ((hpa_t){ (x) })
 
 #define PAGE_SHIFT 12
-#define PAGE_SIZE (1UL << PAGE_SHIFT)
+#define PAGE_SIZE  (1UL << PAGE_SHIFT)
 #define BLOCK_SIZE (2UL << 20) /* what one level-1 entry maps */
-#define N_ENTRIES 512U	       /* entries of a level-0 or level-1 table */
+#define N_ENTRIES  512U        /* entries of a level-0 or level-1 table */
 
-#define BIT(n) (1UL << (n))
-#define ALIGN_DOWN(x, a) ((x) & ~((u64)(a)-1))
-#define ALIGN_UP(x, a) ALIGN_DOWN((x) + (u64)(a)-1, a)
-#define IS_ALIGNED(x, a) (((x) & ((u64)(a)-1)) == 0)
-#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define BIT(n)                          (1UL << (n))
+#define ALIGN_DOWN(x, a)                ((x) & ~((u64)(a)-1))
+#define ALIGN_UP(x, a)                  ALIGN_DOWN((x) + (u64)(a)-1, a)
+#define IS_ALIGNED(x, a)                (((x) & ((u64)(a)-1)) == 0)
+#define ARRAY_LEN(a)                    (sizeof(a) / sizeof((a)[0]))
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
-#define must_check __attribute__((warn_unused_result))
+#define must_check             __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 
 static inline u64 u64_min(u64 a, u64 b)

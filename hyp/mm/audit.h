@@ -11,8 +11,8 @@
 
 struct audit_result {
 	u64 spaces, tables, frames, blocks; /* how much was looked at */
-	u64 faults;			    /* disagreements; 0 is what must hold */
-	char first[160];		    /* the first disagreement, in words */
+	u64 faults;                         /* disagreements; 0 is what must hold */
+	char first[160];                    /* the first disagreement, in words */
 };
 
 /* Frees first what waits to be freed.  Needs no memory. */

@@ -8,7 +8,7 @@
 typedef void (*piece_fn)(u8 *guest, u64 done, u64 len, void *arg);
 
 static enum err one_piece(struct space *s, gpa_t gpa, u64 done, u64 len, enum access access,
-			  piece_fn fn, void *arg)
+                          piece_fn fn, void *arg)
 {
 	enum err e;
 	u8 *guest;
@@ -22,7 +22,7 @@ static enum err one_piece(struct space *s, gpa_t gpa, u64 done, u64 len, enum ac
 }
 
 static enum err for_each_piece(struct space *s, gpa_t gpa, u64 len, enum access access, piece_fn fn,
-			       void *arg)
+                               void *arg)
 {
 	u64 done = 0;
 

@@ -12,17 +12,17 @@
 struct pool_page;
 
 struct pool {
-	const char *name;	   /* I */
-	u32 obj_len;		   /* I: bytes, multiple of 16; at most PAGE_SIZE - 64 */
-	struct spinlock lock;	   /*    guards what follows */
+	const char *name;          /* I */
+	u32 obj_len;               /* I: bytes, multiple of 16; at most PAGE_SIZE - 64 */
+	struct spinlock lock;      /*    guards what follows */
 	struct pool_page *partial; /*    pages with at least one free object */
-	u64 n_objects;		   /*    handed out now */
+	u64 n_objects;             /*    handed out now */
 };
 
-#define POOL_INIT(name_, type_)                                                                    \
-	{                                                                                          \
-		.name = (name_), .obj_len = (u32)ALIGN_UP(sizeof(type_), 16),                      \
-		.lock = LOCK_INIT(LOCK_POOL)                                                       \
+#define POOL_INIT(name_, type_)                                               \
+	{                                                                     \
+		.name = (name_), .obj_len = (u32)ALIGN_UP(sizeof(type_), 16), \
+		.lock = LOCK_INIT(LOCK_POOL)                                  \
 	}
 
 /* A zeroed object, or NULL when no frame is left. 16-byte aligned. */

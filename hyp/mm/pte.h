@@ -15,26 +15,26 @@
 
 #include "lib/types.h"
 
-#define PTE_V BIT(0)
-#define PTE_R BIT(1)
-#define PTE_W BIT(2)
-#define PTE_X BIT(3)
-#define PTE_U BIT(4)
-#define PTE_A BIT(6)
-#define PTE_D BIT(7)
-#define PTE_KIND (3UL << 8)
+#define PTE_V         BIT(0)
+#define PTE_R         BIT(1)
+#define PTE_W         BIT(2)
+#define PTE_X         BIT(3)
+#define PTE_U         BIT(4)
+#define PTE_A         BIT(6)
+#define PTE_D         BIT(7)
+#define PTE_KIND      (3UL << 8)
 #define PTE_PPN_SHIFT 10
 
-#define KIND_LEAF (0UL << 8)  /* holds one count on its frame (level 0) or block (level 1) */
+#define KIND_LEAF  (0UL << 8) /* holds one count on its frame (level 0) or block (level 1) */
 #define KIND_PIECE (1UL << 8) /* slot i of its table's block; holds no count */
-#define KIND_ZERO (2UL << 8)  /* the zero frame; holds no count */
+#define KIND_ZERO  (2UL << 8) /* the zero frame; holds no count */
 
-#define PTE_TABLE PTE_V
+#define PTE_TABLE     PTE_V
 #define PTE_READ_ONLY (PTE_V | PTE_R | PTE_X | PTE_U | PTE_A | PTE_D)
 
 #define ROOT_ENTRIES 2048U
-#define ROOT_ORDER 2U /* 16 KiB */
-#define GPA_LIMIT (1UL << 41)
+#define ROOT_ORDER   2U /* 16 KiB */
+#define GPA_LIMIT    (1UL << 41)
 
 static inline u64 pte_make(hpa_t hpa, u64 bits)
 {

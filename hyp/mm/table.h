@@ -21,30 +21,30 @@
 
 struct block {
 	_Atomic u32 count;
-	u16 n;		     /* slots that have a frame */
+	u16 n;               /* slots that have a frame */
 	bool is_contiguous;  /* then all 512 slots, from `first` on */
 	struct frame *first; /* else a list through frame.link.next, by rising slot */
-	u64 audit;	     /* the audit's own count */
+	u64 audit;           /* the audit's own count */
 };
 
 struct table {
 	_Atomic u32 count;
 	u8 level;
-	bool armed;		   /* a writable leaf may stand at or below */
-	u16 lo, hi;		   /* level 2: live entries lie in [lo, hi) */
-	u64 *pte;		   /* the page */
-	struct block *block;	   /* level 0: what its pieces are slots of; one count */
-	u64 counted[BITMAP_WORDS]; /* level 0: leaves; level 1: live entries */
+	bool armed;                 /* a writable leaf may stand at or below */
+	u16 lo, hi;                 /* level 2: live entries lie in [lo, hi) */
+	u64 *pte;                   /* the page */
+	struct block *block;        /* level 0: what its pieces are slots of; one count */
+	u64 counted[BITMAP_WORDS];  /* level 0: leaves; level 1: live entries */
 	u64 armed_at[BITMAP_WORDS]; /* levels 0, 1: where a writable leaf may stand at or below */
-	struct table *reap_next;   /* in the reap list, from count 0 on */
-	u64 retired;		   /* when it got there (mm/tlb.h) */
-	u64 audit; /* the audit's own count */
+	struct table *reap_next;    /* in the reap list, from count 0 on */
+	u64 retired;                /* when it got there (mm/tlb.h) */
+	u64 audit;                  /* the audit's own count */
 };
 
-#define FOR_EACH_BIT(bitmap, i)                                                                    \
-	for (u32 word_ = 0; word_ < BITMAP_WORDS; word_++)                                         \
-		for (u64 left_ = (bitmap)[word_];                                                  \
-		     left_ && ((i) = word_ * 64 + (u32)__builtin_ctzl(left_), true);               \
+#define FOR_EACH_BIT(bitmap, i)                                                      \
+	for (u32 word_ = 0; word_ < BITMAP_WORDS; word_++)                           \
+		for (u64 left_ = (bitmap)[word_];                                    \
+		     left_ && ((i) = word_ * 64 + (u32)__builtin_ctzl(left_), true); \
 		     left_ &= left_ - 1)
 
 static inline void bit_set(u64 *bitmap, u32 i)

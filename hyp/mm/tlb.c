@@ -6,26 +6,32 @@
 #include "arch/fence.h"
 #include "arch/guest.h"
 #include "arch/lock.h"
+#include "arch/phys.h"
 #include "lib/assert.h"
+#include "mm/pte.h"
 
-#define VMID_BITS 16
+#define VMID_BITS  16
 #define EPOCH_IDLE UINT64_MAX
 
 struct window {
 	_Atomic(struct tlb *) open; /* whose translations the hart may use; NULL: none */
-	_Atomic u64 n_closed;	    /* windows closed so far: tells one from the next */
-	_Atomic u64 epoch;	    /* global epoch at its last tlb_open; EPOCH_IDLE: hgatp is Bare */
-	u64 hgatp;		    /* what the hart has loaded */
-	u64 tag;		    /* vmid_tag of the space that is loaded; 0: none */
-	u64 vmid_gen;		    /* VMID generation this hart has flushed for */
+	_Atomic u64 n_closed;       /* windows closed so far: tells one from the next */
+	_Atomic u64 epoch; /* global epoch at its last tlb_open; EPOCH_IDLE: nothing is loaded */
+	u64 hgatp;         /* what the hart has loaded */
+	u64 tag;           /* vmid_tag of the space that is loaded; 0: none */
+	u64 vmid_gen;      /* VMID generation this hart has flushed for */
 } __attribute__((aligned(64)));
+
+/* The root of a hart that has let go.  hgatp = Bare would translate a GPA to itself, and leave entries
+ * that say so ([priv spec, hgatp]: a change of MODE needs a fence). */
+static u64 nowhere[ROOT_ENTRIES] __attribute__((aligned(ROOT_ENTRIES * 8)));
 
 static struct window window[HART_MAX];
 static _Atomic u64 epoch;
 
 static struct spinlock vmid_lock = LOCK_INIT(LOCK_VMID);
 static _Atomic u64 vmid_gen; /* changes under vmid_lock */
-static u64 vmid_next;	     /* vmid_lock */
+static u64 vmid_next;        /* vmid_lock */
 
 void tlb_init_all(void)
 {
@@ -48,6 +54,7 @@ void tlb_init(struct tlb *t, hpa_t root)
 	atomic_init(&t->fence_gen, 1); /* seen_gen 0: every hart flushes first */
 	for (u32 h = 0; h < HART_MAX; h++) {
 		t->seen_gen[h] = 0;
+		t->seen_tag[h] = 0;
 		t->last_vcpu[h] = 0;
 	}
 }
@@ -84,7 +91,8 @@ static u64 vmid_of(const struct tlb *t)
 static void catch_up(struct window *w, struct tlb *t, u64 tag, u64 gen)
 {
 	u64 vmid = tag & (BIT(VMID_BITS) - 1);
-	u64 hgatp = HGATP_MODE_SV39X4 | vmid << HGATP_VMID_SHIFT | atomic_load(&t->root) >> PAGE_SHIFT;
+	u64 hgatp =
+		HGATP_MODE_SV39X4 | vmid << HGATP_VMID_SHIFT | atomic_load(&t->root) >> PAGE_SHIFT;
 	u32 h = hart_index();
 
 	if (w->hgatp != hgatp) {
@@ -96,9 +104,13 @@ static void catch_up(struct window *w, struct tlb *t, u64 tag, u64 gen)
 		w->vmid_gen = tag >> VMID_BITS;
 	}
 	w->tag = tag;
+	if (t->seen_tag[h] != tag) {
+		hfence_vvma_all(); /* the VMID was another's before the roll-over */
+		t->seen_tag[h] = tag;
+	}
 	if (t->seen_gen[h] != gen) {
 		hfence_gvma_vmid(vmid); /* pairs with the stores before fence_others() */
-		fence_i();		/* new frames may have been code of others */
+		fence_i();              /* new frames may have been code of others */
 		t->seen_gen[h] = gen;
 	}
 }
@@ -119,7 +131,7 @@ void tlb_open(struct tlb *t)
 	if (w->tag != tag || t->seen_gen[h] != gen)
 		catch_up(w, t, tag, gen);
 	atomic_store_explicit(&w->epoch, atomic_load_explicit(&epoch, memory_order_acquire),
-			      memory_order_release);
+	                      memory_order_release);
 }
 
 void tlb_load(struct tlb *t, u32 vcpu_id, bool moved)
@@ -140,19 +152,21 @@ void tlb_close(void)
 
 	atomic_store_explicit(&w->open, NULL, memory_order_release);
 	atomic_store_explicit(&w->n_closed,
-			      atomic_load_explicit(&w->n_closed, memory_order_relaxed) + 1,
-			      memory_order_release);
+	                      atomic_load_explicit(&w->n_closed, memory_order_relaxed) + 1,
+	                      memory_order_release);
 }
 
 void tlb_unload(void)
 {
 	struct window *w = &window[hart_index()];
 
-	if (w->hgatp == 0)
+	if (w->tag == 0)
 		return;
-	guest_set_hgatp(0);
-	w->hgatp = 0;
+	w->hgatp = HGATP_MODE_SV39X4 | (ptr_hpa(nowhere).v >> PAGE_SHIFT & HGATP_PPN);
+	guest_set_hgatp(w->hgatp);
 	w->tag = 0;
+	if (machine.vmid_bits == 0)
+		w->vmid_gen = 0; /* the next space has the same VMID: it flushes first */
 	atomic_store_explicit(&w->epoch, EPOCH_IDLE, memory_order_release);
 }
 

@@ -15,7 +15,8 @@
  *   VMIDs    A space gets a VMID for one generation of VMIDs.  When they run out
  *            the generation is bumped and every hart flushes everything before
  *            its next window.  A machine without VMID bits rolls over at every
- *            change of space, which is correct, and slow.
+ *            change of space, which is correct, and slow.  HFENCE.GVMA does not reach
+ *            VS-stage entries: a hart flushes those when it first uses a VMID.
  *   epochs   A retired table is stamped; it may be freed when every hart has
  *            opened a window, or unloaded, since then.  The comparison is with the
  *            oldest hart, not with the current epoch.
@@ -32,10 +33,11 @@
 
 /* The part of a space that translations depend on. Legend: a atomic, o hart owns its slot. */
 struct tlb {
-	_Atomic u64 root;	 /* a: HPA of the root table; changes under the space's lock */
-	_Atomic u64 vmid_tag;	 /* a: VMID generation << 16 | VMID; 0 = none yet */
-	_Atomic u64 fence_gen;	 /* a: bumped under the space's lock */
-	u64 seen_gen[HART_MAX];	 /* o: fence_gen that this hart has honoured */
+	_Atomic u64 root;       /* a: HPA of the root table; changes under the space's lock */
+	_Atomic u64 vmid_tag;   /* a: VMID generation << 16 | VMID; 0 = none yet */
+	_Atomic u64 fence_gen;  /* a: bumped under the space's lock */
+	u64 seen_gen[HART_MAX]; /* o: fence_gen that this hart has honoured */
+	u64 seen_tag[HART_MAX]; /* o: vmid_tag that this hart has flushed VS-stage entries for */
 	u8 last_vcpu[HART_MAX]; /* o: vCPU of this space that ran here last, + 1 */
 };
 
@@ -52,7 +54,7 @@ void tlb_load(struct tlb *t, u32 vcpu_id, bool moved);
 void tlb_open(struct tlb *t);
 void tlb_close(void);
 
-/* This hart lets go of all tables: hgatp = Bare. */
+/* This hart lets go of all tables: hgatp = an empty root. */
 void tlb_unload(void);
 
 /* After a store to a leaf of gpa that only adds rights or maps what was absent: this hart alone.

@@ -10,9 +10,9 @@
 struct insn_access {
 	bool is_store;
 	bool is_signed; /* load: sign-extend to 64 bits */
-	u8 len;		/* access width in bytes: 1, 2, 4, 8 */
-	u8 reg;		/* rd of a load, rs2 of a store */
-	u8 insn_len;	/* 2 or 4: how far sepc advances */
+	u8 len;         /* access width in bytes: 1, 2, 4, 8 */
+	u8 reg;         /* rd of a load, rs2 of a store */
+	u8 insn_len;    /* 2 or 4: how far sepc advances */
 };
 
 /* Decodes the 16 or 32-bit instruction `insn`.  False: not a load or store that a device can

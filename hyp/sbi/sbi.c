@@ -45,10 +45,9 @@ bool sbi_harts(const struct vcpu *v, u64 hart_mask, u64 base, u64 *vcpu_mask)
 void sbi_handle(struct vcpu *v)
 {
 	u64 *x = v->regs.x;
-	struct sbi_call c = { .a = &x[X_A0],
-		              .fid = x[X_A6],
-		              .eid = x[X_A7],
-		              .error = SBI_ERR_NOT_SUPPORTED };
+	struct sbi_call c = {
+		.a = &x[X_A0], .fid = x[X_A6], .eid = x[X_A7], .error = SBI_ERR_NOT_SUPPORTED
+	};
 	const struct sbi_ext *ext = sbi_find(c.eid);
 
 	if (ext)

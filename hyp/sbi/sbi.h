@@ -22,8 +22,8 @@
 
 struct sbi_call {
 	const u64 *a; /* in: a0 .. a5, where the guest's registers lie */
-	u64 fid;  /* in: a6 */
-	u64 eid;  /* in: a7 */
+	u64 fid;      /* in: a6 */
+	u64 eid;      /* in: a7 */
 	long error;
 	u64 value;
 	bool no_return; /* registers were set anew or the vCPU stops: leave a0, a1, sepc alone */

@@ -55,7 +55,7 @@ static void name_child(struct vm *child, const char *parent, u32 number)
 		digits[n_digits++] = (char)('0' + number % 10);
 		number /= 10;
 	} while (number != 0);
-	while (parent[n] != 0 && n < VM_NAME_LEN - 2 - n_digits) {
+	while (n < VM_NAME_LEN - 2 - n_digits && parent[n] != 0) {
 		child->name[n] = parent[n];
 		n++;
 	}

@@ -208,6 +208,9 @@ static void run_fences(struct vcpu *v)
 		memcpy(fence, v->fence, n * sizeof(fence[0]));
 	v->n_fences = 0;
 	lock_release(&v->fence_lock);
+	/* They act on the VMID in hgatp, and a hart that looked for memory has let go of that. */
+	space_enter(&v->vm->space);
+	space_leave();
 	if (n > VCPU_FENCES_MAX) {
 		hfence_vvma_all();
 		return;
