@@ -212,7 +212,10 @@ void guest_main(void)
 		expect_access("hole", false, holes[i], false);
 		expect_access("hole, U-mode", true, holes[i], false);
 	}
-	expect_access("above RAM", false, machine.ram_base + machine.ram_len, false);
+	u64 top = machine.ram_base + machine.ram_len;
+	if (machine.window >= top)
+		top = machine.window + machine.window_len;
+	expect_access("above all memory", false, top, false);
 	test_misaligned();
 	test_common(false);
 	test_common(true);

@@ -53,8 +53,10 @@ static void enable(u32 context, u32 irq)
 {
 	volatile u32 *word = plic_reg(PLIC_ENABLE(context, irq));
 
-	*plic_reg(PLIC_PRIORITY(irq)) = 1;
 	*word = *word | 1U << (irq % 32);
+	/* Last: QEMU looks anew at what is pending on this store, not on the one before.  A source whose
+	 * line is high already would stay silent for ever. */
+	*plic_reg(PLIC_PRIORITY(irq)) = 1;
 }
 
 void irq_init(void)
