@@ -24,24 +24,29 @@ const char *lock_rank_name(enum lock_rank rank)
 	return rank < LOCK_N_RANKS && rank_names[rank] != NULL ? rank_names[rank] : "none";
 }
 
-/* May this hart take `l` now?  `is_twin`: an equal rank is allowed (lock_pair). */
-static void check_order(const struct hart_local *self, const struct spinlock *l, bool is_twin)
+static COLD _Noreturn void out_of_order(const struct spinlock *l, const struct spinlock *last)
 {
-	const struct spinlock *last;
-
-	assert(l->rank > 0 && l->rank < LOCK_N_RANKS);
-	assert(self->n_held < LOCKS_HELD_MAX);
-	if (self->n_held == 0)
-		return;
-	last = self->held[self->n_held - 1];
-	if (last->rank < l->rank || (is_twin && last->rank == l->rank && last < l))
-		return;
 	panic("lock order: %s (%p) wanted while %s (%p) is held",
 	      lock_rank_name((enum lock_rank)l->rank), (const void *)l,
 	      lock_rank_name((enum lock_rank)last->rank), (const void *)last);
 }
 
-static void wait_for_turn(struct hart_local *self, struct spinlock *l, u32 ticket)
+/* May this hart take `l` now?  `is_twin`: an equal rank is allowed (lock_pair). */
+static inline void check_order(const struct hart_local *self, const struct spinlock *l,
+                               bool is_twin)
+{
+	const struct spinlock *last;
+
+	assert(self->n_held < LOCKS_HELD_MAX);
+	if (self->n_held == 0)
+		return;
+	last = self->held[self->n_held - 1];
+	if (__builtin_expect(last->rank >= l->rank, 0) &&
+	    !(is_twin && last->rank == l->rank && last < l))
+		out_of_order(l, last);
+}
+
+static COLD void wait_for_turn(struct hart_local *self, struct spinlock *l, u32 ticket)
 {
 	u64 n = atomic_load_explicit(&self->contended[l->rank], memory_order_relaxed);
 
@@ -97,7 +102,7 @@ void lock_release(struct spinlock *l)
 	while (i > 0 && self->held[i - 1] != l)
 		i--;
 	assert(i > 0);
-	for (; i < self->n_held; i++)
+	for (; __builtin_expect(i < self->n_held, 0); i++)
 		self->held[i - 1] = self->held[i];
 	self->n_held--;
 	/* Release: pairs with the acquire loads above; only the holder writes `owner`. */

@@ -61,7 +61,7 @@ void tlb_init(struct tlb *t, hpa_t root)
 
 /* ---- VMIDs ---- */
 
-static u64 vmid_assign(struct tlb *t)
+static COLD u64 vmid_assign(struct tlb *t)
 {
 	u64 gen, tag;
 
@@ -88,7 +88,7 @@ static u64 vmid_of(const struct tlb *t)
 /* ---- windows ---- */
 
 /* Loads what this hart has not loaded, flushes what it has not flushed.  The window is open. */
-static void catch_up(struct window *w, struct tlb *t, u64 tag, u64 gen)
+static COLD void catch_up(struct window *w, struct tlb *t, u64 tag, u64 gen)
 {
 	u64 vmid = tag & (BIT(VMID_BITS) - 1);
 	u64 hgatp =

@@ -233,7 +233,7 @@ static void update_ext(struct vcpu *v)
 		csr_clear(hvip, HVIP_VSEIP);
 }
 
-static void serve_requests(struct vcpu *v)
+static COLD void serve_requests(struct vcpu *v)
 {
 	u32 req = atomic_exchange(&v->requests, 0);
 
