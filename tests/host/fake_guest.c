@@ -16,11 +16,10 @@ u64 fake_inject_cause, fake_inject_stval;
 #define FAKE_MIB 256U
 static struct vcpu *loaded[HART_MAX];
 
-struct guest_exit vcpu_enter(struct guest_regs *regs)
+void vcpu_enter(struct guest_exit *exit, struct guest_regs *regs)
 {
-	if (fake_guest != NULL)
-		return fake_guest(regs);
-	return (struct guest_exit){ .scause = CAUSE_IRQ | IRQ_S_SOFT };
+	*exit = fake_guest != NULL ? fake_guest(regs)
+	                           : (struct guest_exit){ .scause = CAUSE_IRQ | IRQ_S_SOFT };
 }
 
 void guest_reset(struct guest_regs *regs, struct guest_csrs *csrs, struct guest_fp *fp, u64 pc,

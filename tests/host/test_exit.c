@@ -1,18 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Every cause with which a guest can leave, and what it gets for it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-#include <stdlib.h>
-#include <string.h>
 #include "arch/csr.h"
 #include "drv/irq.h"
-#include "fake_guest.h"
-#include "mm/copy.h"
-#include "mm/frame.h"
 #include "run/run.h"
-#include "vm/sched.h"
+#include "vm_tests.h"
 
 #define RAM     0x80000000UL
 #define UART    0x10000000UL

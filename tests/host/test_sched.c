@@ -1,15 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Run queues, stealing, slices, kicks and the timer queue, on up to four fake harts. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-#include <stdlib.h>
-#include <string.h>
 #include "arch/csr.h"
 #include "arch/time.h"
-#include "fake_guest.h"
-#include "vm/sched.h"
+#include "vm_tests.h"
 
 #define VSIE_SSIE BIT(1)
 #define VSIE_STIE BIT(5)

@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Requests, the door, VS-stage fences, interrupts and time of a vCPU; golden CSRs and fences. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
 #include "arch/csr.h"
 #include "arch/time.h"
-#include "fake_guest.h"
-#include "vm/sched.h"
+#include "vm_tests.h"
 
 #define VSIE_SSIE BIT(1)
 #define VSIE_STIE BIT(5)

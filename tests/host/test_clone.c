@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Freeze, clone, fork and reset of whole VMs, and their death in every order. */
+#include "arch/csr.h"
+#include "arch/time.h"
+#include "vm_life.h"
+
+#define VSIE_STIE BIT(5)
+
+static void test_clone_takes_everything_over(void **state)
+{
+	struct vm *t, *c;
+	struct vcpu *v;
+
+	(void)state;
+	fake_boot(1);
+	t = fake_vm_run("linux", 2);
+	v = t->vcpu[0];
+	assert_ptr_equal(fake_pick(0), v);
+	fake_time += 5000; /* guest time is 5000 */
+	csr_write(vsie, VSIE_STIE);
+	csr_write(vstimecmp, 5600);
+	csr_write(vsstatus, 0x222);
+	v->regs.x[7] = 0x777;
+	v->fp.f[3] = 0x333;
+	v->in_wfi = true;
+	vcpu_hold(v, HOLD_READY | HOLD_WORK);
+	fake_put_back(0, v);
+	vcpu_raise(v, HVIP_VSSIP);
+	store(t, RAM + 0x5000, 41);
+	assert_int_equal(vm_freeze(t), ERR_OK);
+	fake_time += 1UL << 40; /* long in the freezer */
+	c = clone(t);
+	assert_string_equal(c->name, "linux.1");
+	assert_ptr_equal(c->template, t);
+	assert_int_equal(c->clone_id, 1);
+	assert_int_equal(c->state, VM_NEW);
+	v = c->vcpu[0];
+	assert_int_equal(v->regs.x[7], 0x777);
+	assert_int_equal(v->fp.f[3], 0x333);
+	assert_int_equal(v->csrs.vsstatus, 0x222);
+	assert_int_equal(v->raise, HVIP_VSSIP);
+	assert_int_equal(v->holds, HOLD_WORK | HOLD_PAUSED);
+	assert_true(v->in_wfi);
+	assert_int_equal(c->vcpu[1]->holds, HOLD_STOPPED | HOLD_PAUSED);
+	assert_int_equal(c->vcpu[1]->hsm, HSM_STOPPED);
+	assert_int_equal(load(c, RAM + 0x5000), 41);
+	fake_time += 1000;
+	assert_int_equal(vm_run(c), ERR_OK);
+	/* Time goes on from the freeze, and the timer that was 600 ticks away still is. */
+	assert_int_equal(vcpu_time(v), 5000);
+	vcpu_unhold(v, HOLD_WORK);
+	assert_int_equal(v->state, SCHED_ASLEEP);
+	assert_int_equal(vcpu_wake_ticks(v), fake_time + 600);
+	check_audit();
+}
+
+static void test_clones_are_apart(void **state)
+{
+	struct vm *t, *a, *b;
+
+	(void)state;
+	fake_boot(1);
+	t = fake_vm_run("t", 1);
+	store(t, RAM + 0x9000, 1);
+	assert_int_equal(vm_freeze(t), ERR_OK);
+	a = clone(t);
+	b = clone(t);
+	assert_int_not_equal(a->generation, b->generation);
+	assert_int_not_equal(a->clone_id, b->clone_id);
+	assert_int_not_equal(a->id, b->id);
+	store(a, RAM + 0x9000, 2);
+	assert_int_equal(load(b, RAM + 0x9000), 1);
+	assert_int_equal(load(t, RAM + 0x9000), 1);
+	assert_int_equal(load(a, RAM + 0x9000), 2);
+	check_audit();
+}
+
+static void test_fork_both_ways(void **state)
+{
+	struct vm *p, *c[3];
+
+	(void)state;
+	fake_boot(1);
+	p = fake_vm_run("p", 1);
+	for (u32 i = 0; i < 3; i++) {
+		store(p, RAM + 0x8000, i);
+		assert_int_equal(vm_fork(p, &c[i]), ERR_OK);
+		assert_int_equal(p->state, VM_RUNNING);
+		assert_int_equal(c[i]->state, VM_NEW);
+		assert_null(c[i]->template);
+		assert_int_equal(vm_reset(c[i]), ERR_STATE);
+	}
+	store(c[1], RAM + 0x8000, 100);
+	assert_int_equal(load(c[0], RAM + 0x8000), 0);
+	assert_int_equal(load(c[1], RAM + 0x8000), 100);
+	assert_int_equal(load(c[2], RAM + 0x8000), 2);
+	assert_int_equal(load(p, RAM + 0x8000), 2);
+	assert_string_equal(c[2]->name, "p.3");
+	check_audit();
+}
+
+static void test_reset(void **state)
+{
+	struct vm *t, *c;
+
+	(void)state;
+	fake_boot(1);
+	t = fake_vm_run("t", 1);
+	t->vcpu[0]->regs.x[5] = 1;
+	store(t, RAM + 0x7000, 1);
+	assert_int_equal(vm_freeze(t), ERR_OK);
+	c = clone(t);
+	assert_int_equal(vm_run(c), ERR_OK);
+	assert_ptr_equal(fake_pick(0), c->vcpu[0]);
+	c->vcpu[0]->regs.x[5] = 2;
+	fake_put_back(0, c->vcpu[0]);
+	store(c, RAM + 0x7000, 2);
+	/* The template is killed meanwhile: its name is gone, the way back is not. */
+	vm_kill(t);
+	assert_null(vm_find("t"));
+	assert_int_equal(vm_reset(c), ERR_OK);
+	assert_int_equal(c->state, VM_RUNNING);
+	assert_int_equal(c->vcpu[0]->regs.x[5], 1);
+	assert_int_equal(load(c, RAM + 0x7000), 1);
+	assert_ptr_equal(fake_pick(0), c->vcpu[0]);
+	fake_put_back(0, c->vcpu[0]);
+	vm_stop(c, "off");
+	assert_int_equal(vm_reset(c), ERR_OK);
+	assert_int_equal(c->state, VM_RUNNING);
+	assert_null(c->off_reason);
+	check_audit();
+}
+
+static void test_long_names(void **state)
+{
+	char long_name[VM_NAME_LEN];
+	struct vm *vm;
+
+	(void)state;
+	fake_boot(1);
+	memset(long_name, 'x', VM_NAME_LEN - 1);
+	long_name[VM_NAME_LEN - 1] = 0;
+	vm = template_of(long_name, 1);
+	vm->n_clones_made = UINT32_MAX - 1;
+	vm = clone(vm);
+	assert_int_equal(strlen(vm->name), VM_NAME_LEN - 1);
+	assert_string_equal(vm->name + VM_NAME_LEN - 1 - 11, ".4294967295");
+}
+
+/* ---- death ---- */
+
+static void test_kill_in_every_order(void **state)
+{
+	static const u8 orders[6][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 },
+		                         { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 } };
+	u64 before;
+
+	(void)state;
+	fake_boot(1);
+	before = free_frames();
+	for (u32 i = 0; i < 6; i++) {
+		struct vm *vm[3];
+
+		vm[0] = template_of("t", 1);
+		vm[1] = clone(vm[0]);
+		store(vm[1], RAM + 0x3000, i);
+		assert_int_equal(vm_freeze(vm[1]), ERR_OK);
+		vm[2] = clone(vm[1]);
+		store(vm[2], RAM + 0x4000, i);
+		for (u32 k = 0; k < 3; k++) {
+			vm_kill(vm[orders[i][k]]);
+			check_audit();
+		}
+		assert_int_equal(vm_count(), 0);
+		assert_int_equal(free_frames(), before);
+	}
+}
+
+static void test_chain_of_a_thousand(void **state)
+{
+	enum { DEPTH = 1000 };
+	struct vm *vm;
+	u64 before;
+
+	(void)state;
+	fake_boot(1);
+	before = free_frames();
+	vm = template_of("t", 1);
+	for (u32 i = 0; i < DEPTH; i++) {
+		struct vm *child = clone(vm);
+
+		store(child, RAM + 0x1000 + i % 64 * PAGE_SIZE, i);
+		assert_int_equal(vm_freeze(child), ERR_OK);
+		vm_kill(vm); /* lives on in its clone */
+		vm = child;
+	}
+	assert_int_equal(load(vm, RAM + 0x1000 + (DEPTH - 1) % 64 * PAGE_SIZE), DEPTH - 1);
+	assert_int_equal(vm_count(), 1);
+	vm_kill(vm);
+	assert_int_equal(free_frames(), before);
+}
+
+static void test_ten_thousand_lives(void **state)
+{
+	struct vm *t;
+	u64 before;
+
+	(void)state;
+	fake_boot(1);
+	t = template_of("t", 1);
+	before = free_frames();
+	for (u32 i = 0; i < 10000; i++) {
+		struct vm *c = clone(t);
+
+		assert_int_equal(vm_run(c), ERR_OK);
+		vm_kill(c);
+	}
+	assert_int_equal(free_frames(), before);
+}
+
+/* Whatever allocation fails, nothing is left behind, and it works once there is memory again. */
+static void test_every_allocation_may_fail(void **state)
+{
+	static const u8 kernel[64];
+	struct vm_config c = { .name = "f",
+		               .ram_len = 4UL << 20,
+		               .n_vcpus = 4,
+		               .kernel = kernel,
+		               .kernel_len = sizeof(kernel) };
+	const char *why;
+	struct vm *t, *vm = NULL;
+	u64 before;
+	enum err e = ERR_NOMEM;
+
+	(void)state;
+	fake_boot(1);
+	t = template_of("t", 8);
+	before = free_frames();
+	for (u64 n = 1; e != ERR_OK && n < 200; n++) {
+		settle_memory();
+		frame_fail_after(n);
+		e = vm_create(&c, &vm, &why);
+		frame_fail_after(0);
+		assert_true(e == ERR_OK || e == ERR_NOMEM);
+		if (e != ERR_OK)
+			assert_int_equal(free_frames(), before);
+	}
+	assert_int_equal(e, ERR_OK);
+	vm_kill(vm);
+	e = ERR_NOMEM;
+	for (u64 n = 1; e != ERR_OK && n < 200; n++) {
+		settle_memory();
+		frame_fail_after(n);
+		e = vm_clone(t, &vm);
+		frame_fail_after(0);
+		assert_true(e == ERR_OK || e == ERR_NOMEM);
+		if (e != ERR_OK)
+			assert_int_equal(free_frames(), before);
+	}
+	assert_int_equal(e, ERR_OK);
+	vm_kill(vm);
+	assert_int_equal(free_frames(), before);
+	check_audit();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_clone_takes_everything_over),
+		cmocka_unit_test(test_clones_are_apart),
+		cmocka_unit_test(test_fork_both_ways),
+		cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_long_names),
+		cmocka_unit_test(test_kill_in_every_order),
+		cmocka_unit_test(test_chain_of_a_thousand),
+		cmocka_unit_test(test_ten_thousand_lives),
+		cmocka_unit_test(test_every_allocation_may_fail),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
