@@ -22,8 +22,9 @@ u64 fake_time, fake_timer[HART_MAX];
 u8 *fake_ram;
 struct machine machine;
 void (*fake_on_kick)(u32 hart);
+void (*fake_on_release)(const struct spinlock *l);
 u32 fake_n_kicks[HART_MAX], fake_n_fences[HART_MAX][FAKE_N_FENCES];
-u64 fake_fence_addr, fake_fence_id;
+u64 fake_fence_addr, fake_fence_id, fake_fence_hgatp;
 
 static bool in_guest[HART_MAX];
 
@@ -78,13 +79,9 @@ u64 hart_id(u32 index)
 	return index;
 }
 
-void hart_relax(void)
-{
-}
+void hart_relax(void) {}
 
-void hart_wait(void)
-{
-}
+void hart_wait(void) {}
 
 u32 hart_events(void)
 {
@@ -170,6 +167,8 @@ void lock_release(struct spinlock *l)
 	memmove(&held[fake_hart][k], &held[fake_hart][k + 1], (n - k - 1) * sizeof(held[0][0]));
 	n_held[fake_hart]--;
 	atomic_fetch_add(&l->owner, 1);
+	if (fake_on_release)
+		fake_on_release(l);
 }
 
 void lock_pair(struct spinlock *a, struct spinlock *b)
@@ -262,10 +261,17 @@ struct tlb_entry {
 	u8 level; /* what it maps: 0, 1 a leaf; with is_table: the table below that level */
 	bool is_table;
 	u64 vmid, gpa; /* gpa rounded down to the span of the level */
-	u64 pte;
+	u64 pte;       /* also one that was invalid: hardware without Svvptc may remember that */
+	const u64 *where;
 };
 static struct tlb_entry tlb_of[HART_MAX][TLB_LEN];
 static u32 n_tlb[HART_MAX];
+
+/* A fence by address covers leaf entries, and absent ones where a leaf stands now. */
+static bool is_pointer(const struct tlb_entry *e)
+{
+	return e->is_table || (!(e->pte & PTE_V) && pte_is_table(*e->where));
+}
 
 static void tlb_drop(u32 h, bool any_vmid, u64 vmid, bool any_gpa, u64 gpa)
 {
@@ -275,8 +281,7 @@ static void tlb_drop(u32 h, bool any_vmid, u64 vmid, bool any_gpa, u64 gpa)
 
 		if (!any_vmid && e->vmid != vmid)
 			continue;
-		/* A fence by address covers leaf entries only. */
-		if (!any_gpa && (e->is_table || e->gpa != ALIGN_DOWN(gpa, span)))
+		if (!any_gpa && (is_pointer(e) || e->gpa != ALIGN_DOWN(gpa, span)))
 			continue;
 		e->live = false;
 	}
@@ -294,17 +299,20 @@ static u64 *tlb_find(u32 h, u64 vmid, u64 gpa, u32 level)
 	return NULL;
 }
 
-static void tlb_keep(u32 h, u64 vmid, u64 gpa, u32 level, u64 pte)
+static void tlb_keep(u32 h, u64 vmid, u64 gpa, u32 level, const u64 *where)
 {
 	u32 k = 0;
+	u64 pte = *where;
 
 	while (k < n_tlb[h] && tlb_of[h][k].live)
 		k++;
 	assert(k < TLB_LEN);
 	if (k == n_tlb[h])
 		n_tlb[h]++;
-	tlb_of[h][k] = (struct tlb_entry){ true, (u8)level, pte_is_table(pte), vmid,
-					   ALIGN_DOWN(gpa, PAGE_SIZE << (9 * level)), pte };
+	tlb_of[h][k] = (struct tlb_entry){
+		true, (u8)level, pte_is_table(pte), vmid, ALIGN_DOWN(gpa, PAGE_SIZE << (9 * level)),
+		pte,  where
+	};
 }
 
 static void note(enum fake_fence kind, u64 addr, u64 id)
@@ -312,6 +320,7 @@ static void note(enum fake_fence kind, u64 addr, u64 id)
 	fake_n_fences[fake_hart][kind]++;
 	fake_fence_addr = addr;
 	fake_fence_id = id;
+	fake_fence_hgatp = csr_read(hgatp);
 }
 
 void hfence_gvma_all(void)
@@ -364,9 +373,7 @@ void guest_set_hgatp(u64 hgatp)
 	csr_write(hgatp, hgatp);
 }
 
-void guest_drop_reservation(void)
-{
-}
+void guest_drop_reservation(void) {}
 
 void fake_enter(u32 h, struct space *s, u32 vcpu_id)
 {
@@ -408,16 +415,16 @@ u8 *fake_access(u32 h, u64 gpa, bool is_store)
 	vmid = hgatp >> HGATP_VMID_SHIFT & 0xffff;
 	table = (hgatp & (BIT(44) - 1)) << PAGE_SHIFT;
 	for (u32 level = 2;; level--) {
-		u64 span = PAGE_SIZE << (9 * level), now;
+		u64 span = PAGE_SIZE << (9 * level);
 
 		pte = tlb_find(h, vmid, gpa, level);
 		if (!pte) {
-			now = ((u64 *)hpa_ptr(HPA(table)))[pte_index(GPA(gpa), level)];
-			if (!(now & PTE_V))
-				return NULL;
-			tlb_keep(h, vmid, gpa, level, now);
+			pte = hpa_ptr(HPA(table));
+			tlb_keep(h, vmid, gpa, level, &pte[pte_index(GPA(gpa), level)]);
 			pte = tlb_find(h, vmid, gpa, level);
 		}
+		if (!(*pte & PTE_V))
+			return NULL;
 		table = pte_hpa(*pte).v;
 		if (pte_is_table(*pte))
 			continue;
@@ -472,6 +479,7 @@ void fake_machine(u32 mib, u32 n_harts)
 	fake_hart = 0;
 	fake_n_harts = n_harts;
 	fake_on_kick = NULL;
+	fake_on_release = NULL;
 	assert(frame_init(&ram, 1, NULL, 0) == ERR_OK);
 	space_init_all();
 }

@@ -3,8 +3,8 @@
  * The arch floor of host tests.
  *
  * Up to HART_MAX fake harts, of which `fake_hart` runs.  Each has CSRs by name and
- * a TLB that is as lazy as the architecture allows: it keeps every translation and
- * every table pointer it has ever walked, tagged by VMID, until a fence drops
+ * a TLB that is as lazy as the architecture allows: it keeps every translation,
+ * table pointer and absent entry it has ever walked, tagged by VMID, until a fence drops
  * just what that fence must drop.  So a fence that is missing, or names the wrong
  * address or VMID, shows as a guest that reads stale memory.
  */
@@ -17,11 +17,11 @@
 
 struct space;
 
-extern u32 fake_hart;	   /* index of the hart that runs */
-extern u32 fake_n_harts;   /* what hart_count() says */
-extern u64 fake_time;	   /* what time_now() says; a test advances it */
+extern u32 fake_hart;            /* index of the hart that runs */
+extern u32 fake_n_harts;         /* what hart_count() says */
+extern u64 fake_time;            /* what time_now() says; a test advances it */
 extern u64 fake_timer[HART_MAX]; /* what timer_set() asked for */
-extern u32 fake_events;	   /* what hart_events() says next, then cleared */
+extern u32 fake_events;          /* what hart_events() says next, then cleared */
 
 /* A machine with `mib` MiB of RAM and `n_harts`, memory and spaces initialised. */
 void fake_machine(u32 mib, u32 n_harts);
@@ -31,7 +31,10 @@ void fake_machine(u32 mib, u32 n_harts);
 extern void (*fake_on_kick)(u32 hart);
 extern u32 fake_n_kicks[HART_MAX];
 
-/* Fences executed so far by each hart, by kind, and the operands of the last. */
+/* Called after each release of a lock: a moment when any other hart may take it. */
+extern void (*fake_on_release)(const struct spinlock *l);
+
+/* Fences executed so far by each hart, by kind, and of the last its operands and the hart's hgatp. */
 enum fake_fence {
 	FAKE_GVMA_ALL,
 	FAKE_GVMA_VMID,
@@ -44,7 +47,7 @@ enum fake_fence {
 	FAKE_N_FENCES,
 };
 extern u32 fake_n_fences[HART_MAX][FAKE_N_FENCES];
-extern u64 fake_fence_addr, fake_fence_id;
+extern u64 fake_fence_addr, fake_fence_id, fake_fence_hgatp;
 
 /* Hart `h` enters / leaves a guest of `s` (a window, as around vcpu_enter()). */
 void fake_enter(u32 h, struct space *s, u32 vcpu_id);

@@ -1,0 +1,564 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Who may still use a translation: windows, fences, hgatp reloads, VMIDs, epochs. */
+#include "mm_unit.h"
+
+#include "arch/csr.h"
+#include "arch/phys.h"
+#include "fake_guest.h"
+
+#define PAGE(n) (RAM + (n)*PAGE_SIZE)
+
+static struct space a, b, c;
+static u64 watched;       /* GPA whose leaf in `a` a kick looks at */
+static struct frame *old; /* `a` must not let go of it while a hart is in its guest */
+static u32 n_watched, n_in_guest;
+
+/* What a hart sees of the kicker's half-done work at the moment when it is told to leave. */
+static void watch(u32 h)
+{
+	u64 pte = mm_leaf(&a, watched);
+
+	if (!fake_is_in_guest(h))
+		return;
+	n_watched++;
+	assert_int_equal(pte & PTE_W, 0);
+	if (old)
+		assert_int_equal(atomic_load(&old->count), 2);
+	assert_true(lock_is_held(&a.lock));
+	fake_leave(h);
+}
+
+static u64 hgatp_of(u32 h)
+{
+	u32 was = fake_hart;
+	u64 hgatp;
+
+	fake_hart = h;
+	hgatp = csr_read(hgatp);
+	fake_hart = was;
+	return hgatp;
+}
+
+static u64 word(u32 h, u64 gpa)
+{
+	u8 *byte = fake_access(h, gpa, false);
+
+	assert_non_null(byte);
+	return *(u64 *)(void *)byte;
+}
+
+/* A template with two pages of two tables in `a`, and its clone in `b`. */
+static void family(void)
+{
+	mm_start(32, 4);
+	mm_space(&a, 8);
+	mm_store(0, &a, PAGE(0), 10);
+	mm_store(0, &a, PAGE(1), 11);
+	mm_store(0, &a, PAGE(600), 60);
+	space_freeze(&a);
+	space_clone(&b, &a);
+}
+
+static void end_family(void)
+{
+	space_fini(&a);
+	space_fini(&b);
+	mm_end();
+}
+
+static u32 fences(u32 h, enum fake_fence kind)
+{
+	return fake_n_fences[h][kind];
+}
+
+/* The first store after a clone: three harts in the guest, one breaks. */
+static void test_derived_root_is_reloaded(void **state)
+{
+	u64 hgatp;
+
+	(void)state;
+	mm_start(32, 4);
+	mm_space(&b, 8);
+	mm_store(0, &b, PAGE(0), 10);
+	space_freeze(&b);
+	space_clone(&a, &b);
+	for (u32 h = 0; h < 3; h++) {
+		fake_enter(h, &a, h);
+		assert_int_equal(word(h, PAGE(0)), 10);
+	}
+	hgatp = hgatp_of(1);
+	fake_on_kick = watch;
+	watched = PAGE(0);
+	n_watched = 0;
+	old = NULL;
+	fake_leave(0);
+	mm_store(0, &a, PAGE(0), 20);
+	assert_int_equal(n_watched, 2);
+	assert_false(fake_is_in_guest(1) || fake_is_in_guest(2));
+	for (u32 h = 1; h < 3; h++) {
+		fake_enter(h, &a, h);
+		assert_true(hgatp_of(h) != hgatp);
+		assert_int_equal(hgatp_of(h) & HGATP_PPN, ptr_hpa(a.root->pte).v >> PAGE_SHIFT);
+		assert_int_equal(word(h, PAGE(0)), 20);
+		fake_leave(h);
+	}
+	assert_int_equal(mm_load(3, &b, PAGE(0)), 10);
+	space_fini(&a);
+	space_fini(&b);
+	mm_end();
+}
+
+/* A change of frame in a table that is ours already: fence, let go, and only then W. */
+static void test_leaf_break_with_siblings(void **state)
+{
+	u32 n_fence_i[3];
+
+	(void)state;
+	mm_start(32, 4);
+	mm_space(&a, 8);
+	mm_store(0, &a, PAGE(0), 10);
+	mm_store(0, &a, PAGE(1), 11);
+	space_fork(&b, &a);
+	mm_store(0, &a, PAGE(1), 12); /* the path is ours from now on */
+	for (u32 h = 1; h < 3; h++) {
+		fake_enter(h, &a, h);
+		assert_int_equal(word(h, PAGE(0)), 10);
+		n_fence_i[h] = fences(h, FAKE_FENCE_I);
+	}
+	n_fence_i[0] = fences(0, FAKE_FENCE_I);
+	fake_on_kick = watch;
+	watched = PAGE(0);
+	n_watched = 0;
+	old = NULL; /* a piece: its block stays */
+	mm_store(0, &a, PAGE(0), 20);
+	assert_int_equal(n_watched, 2);
+	assert_true(fences(0, FAKE_FENCE_I) > n_fence_i[0]);
+	for (u32 h = 1; h < 3; h++) {
+		fake_enter(h, &a, h);
+		assert_int_equal(word(h, PAGE(0)), 20);
+		assert_true(fences(h, FAKE_FENCE_I) > n_fence_i[h]); /* the page may hold code */
+		fake_leave(h);
+	}
+	space_fini(&a);
+	space_fini(&b);
+	mm_end();
+}
+
+/* The same with a counted frame: the other side may write it as soon as we have let go of it. */
+static void test_old_frame_outlives_the_fence(void **state)
+{
+	(void)state;
+	mm_start(32, 4);
+	mm_space(&a, 8);
+	mm_store(0, &a, PAGE(0), 10);
+	space_fork(&b, &a);
+	mm_store(0, &a, PAGE(1), 11); /* counted: this table has a block already */
+	space_fork(&c, &a);
+	mm_store(0, &a, PAGE(2), 12);
+	for (u32 h = 1; h < 3; h++) {
+		fake_enter(h, &a, h);
+		assert_int_equal(word(h, PAGE(1)), 11);
+	}
+	old = frame_of(pte_hpa(mm_leaf(&a, PAGE(1))));
+	fake_on_kick = watch;
+	watched = PAGE(1);
+	n_watched = 0;
+	mm_store(0, &a, PAGE(1), 21);
+	assert_int_equal(n_watched, 2);
+	assert_int_equal(mm_load(0, &c, PAGE(1)), 11);
+	space_fini(&a);
+	space_fini(&b);
+	space_fini(&c);
+	mm_end();
+}
+
+/* W without a change of frame: the local hart alone; a sibling's fault on its old entry is spurious. */
+static void test_own_page_needs_no_kick(void **state)
+{
+	u64 n;
+
+	(void)state;
+	mm_start(32, 4);
+	mm_space(&a, 8);
+	mm_store(0, &a, PAGE(0), 10);
+	space_fork(&b, &a);
+	mm_store(0, &a, PAGE(1), 11);
+	space_fini(&b);
+	mm_settle();
+	for (u32 h = 0; h < 2; h++) {
+		fake_enter(h, &a, h);
+		assert_int_equal(word(h, PAGE(0)), 10); /* read-only in both TLBs now */
+	}
+	fake_leave(0);
+	n = fake_n_kicks[1];
+	mm_store(0, &a, PAGE(0), 20);
+	assert_int_equal(a.breaks[BREAK_COPY], 0);
+	assert_int_equal(fake_n_kicks[1], n);
+	assert_true(fake_is_in_guest(1));
+	assert_null(fake_access(1, PAGE(0), true));
+	fake_leave(1);
+	n = a.breaks[BREAK_SPURIOUS];
+	mm_store(1, &a, PAGE(0), 30);
+	assert_int_equal(a.breaks[BREAK_SPURIOUS], n + 1);
+	assert_int_equal(mm_load(0, &a, PAGE(0)), 30);
+	space_fini(&a);
+	mm_end();
+}
+
+/* A page is absent for two harts; one maps it, the other remembers that it was not there. */
+static void test_absent_for_a_sibling(void **state)
+{
+	(void)state;
+	mm_start(32, 4);
+	mm_space(&a, 8);
+	mm_store(0, &a, PAGE(1), 1);
+	fake_enter(1, &a, 1);
+	assert_null(fake_access(1, PAGE(0), false));
+	assert_null(fake_access(1, PAGE(600), false));
+	mm_store(0, &a, PAGE(0), 5);
+	mm_store(0, &a, PAGE(600), 6);
+	if (fake_is_in_guest(1))
+		fake_leave(1);
+	assert_int_equal(mm_load(1, &a, PAGE(0)), 5);
+	assert_int_equal(mm_load(1, &a, PAGE(600)), 6);
+	space_fini(&a);
+	mm_end();
+}
+
+/* A hart that is not in its guest, since it wants the very lock, is not waited for. */
+static void try_lock(u32 h)
+{
+	u32 was = fake_hart;
+
+	if (fake_is_in_guest(h)) {
+		fake_leave(h);
+		fake_hart = h;
+		assert_false(lock_try(&a.lock));
+		fake_hart = was;
+		n_in_guest++;
+	}
+}
+
+static void test_nobody_waits_for_a_spinning_hart(void **state)
+{
+	(void)state;
+	mm_start(32, 4);
+	mm_space(&a, 8);
+	mm_store(0, &a, PAGE(0), 10);
+	space_fork(&b, &a);
+	fake_enter(1, &a, 1);
+	fake_leave(1); /* spins on a.lock from here on, as far as anyone can tell */
+	fake_enter(2, &a, 2);
+	assert_int_equal(word(2, PAGE(0)), 10);
+	fake_enter(3, &b, 0); /* in a guest, but not of this space */
+	fake_on_kick = try_lock;
+	n_in_guest = 0;
+	memset(fake_n_kicks, 0, sizeof(fake_n_kicks));
+	mm_store(0, &a, PAGE(0), 20);
+	assert_int_equal(n_in_guest, 1);
+	assert_int_equal(fake_n_kicks[1], 0);
+	assert_int_equal(fake_n_kicks[3], 0);
+	assert_int_equal(mm_load(1, &a, PAGE(0)), 20);
+	fake_leave(3);
+	space_fini(&a);
+	space_fini(&b);
+	mm_end();
+}
+
+/* A hart that left its guest and entered another window meanwhile is not waited for either. */
+static void reenter(u32 h)
+{
+	if (n_in_guest++ == 0) {
+		fake_leave(h);
+		fake_enter(h, &a, h);
+	}
+}
+
+static void test_next_window_is_another(void **state)
+{
+	(void)state;
+	mm_start(32, 4);
+	mm_space(&a, 8);
+	mm_store(0, &a, PAGE(0), 10);
+	space_fork(&b, &a);
+	fake_enter(1, &a, 1);
+	assert_int_equal(word(1, PAGE(0)), 10);
+	fake_on_kick = reenter;
+	n_in_guest = 0;
+	mm_store(0, &a, PAGE(0), 20);
+	assert_true(fake_is_in_guest(1));
+	assert_int_equal(word(1, PAGE(0)), 20);
+	fake_leave(1);
+	space_fini(&a);
+	space_fini(&b);
+	mm_end();
+}
+
+/* ---- epochs ---- */
+
+/* Tables that wait to be freed. */
+static u32 n_dying;
+
+static void count_one(struct table *t, void *arg)
+{
+	(void)t;
+	(void)arg;
+	n_dying++;
+}
+
+static u32 dying(void)
+{
+	n_dying = 0;
+	table_for_each_dying(count_one, NULL);
+	return n_dying;
+}
+
+static void ignore_kick(u32 h)
+{
+	(void)h;
+}
+
+/* Two harts have the old root in hgatp; one passes.  The oldest counts, not the last. */
+static void test_oldest_hart_counts(void **state)
+{
+	u64 old_root, left;
+
+	(void)state;
+	family();
+	mm_store(0, &b, PAGE(0), 20);
+	for (u32 h = 0; h < 3; h++) {
+		fake_enter(h, &b, h);
+		assert_int_equal(word(h, PAGE(0)), 20);
+		fake_leave(h);
+	}
+	old_root = ptr_hpa(b.root->pte).v;
+	fake_hart = 3;
+	space_reap(1000); /* what the break left behind; kept back by nobody now */
+	left = dying();
+	space_reset(&b, &a);
+	assert_int_equal(dying(), left + 1);
+	fake_enter(0, &b, 0);
+	fake_leave(0);
+	fake_hart = 0;
+	assert_true(space_reap(1000));
+	assert_int_equal(frame_of(HPA(old_root))->class, FRAME_TABLE);
+	fake_enter(1, &b, 1);
+	fake_leave(1);
+	fake_hart = 0;
+	assert_true(space_reap(1000));
+	assert_int_equal(frame_of(HPA(old_root))->class, FRAME_TABLE); /* hart 2 may walk it */
+	fake_enter(2, &a, 0);                                          /* another space will do */
+	fake_leave(2);
+	fake_hart = 0;
+	space_reap(1);
+	assert_int_not_equal(frame_of(HPA(old_root))->class, FRAME_TABLE);
+	end_family();
+}
+
+/* A hart in its guest does not pass by itself: it is kicked, and asked again later. */
+static void test_reaper_kicks(void **state)
+{
+	u32 n;
+
+	(void)state;
+	family();
+	space_clone(&c, &a);
+	mm_store(0, &b, PAGE(0), 20);
+	mm_settle();
+	fake_enter(1, &c, 1);
+	fake_on_kick = ignore_kick;
+	space_reset(&b, &a);
+	n = fake_n_kicks[1];
+	fake_hart = 0;
+	assert_true(space_reap(1));
+	assert_true(fake_n_kicks[1] > n);
+	fake_leave(1);
+	assert_true(space_reap(1)); /* it still has old pointers */
+	fake_enter(1, &c, 1);
+	n = dying();
+	space_reap(1);
+	assert_true(dying() >= n); /* the root went, its tables came */
+	fake_leave(1);
+	space_fini(&c);
+	end_family();
+}
+
+/* ---- VMIDs ---- */
+
+static u64 vmid(u32 h)
+{
+	return hgatp_of(h) >> HGATP_VMID_SHIFT & 0x3fff;
+}
+
+/* What a hart flushes when it enters `s` now. */
+static void flushed(u32 h, struct space *s, u32 n[FAKE_N_FENCES])
+{
+	u32 before[FAKE_N_FENCES];
+
+	memcpy(before, fake_n_fences[h], sizeof(before));
+	fake_enter(h, s, 0);
+	fake_leave(h);
+	for (u32 k = 0; k < FAKE_N_FENCES; k++)
+		n[k] = fake_n_fences[h][k] - before[k];
+}
+
+static void test_no_fence_without_need(void **state)
+{
+	u32 n[FAKE_N_FENCES];
+
+	(void)state;
+	family();
+	flushed(0, &a, n);
+	flushed(0, &b, n);
+	flushed(0, &a, n);
+	for (u32 k = 0; k < FAKE_N_FENCES; k++)
+		assert_int_equal(n[k], 0);
+	flushed(1, &a, n);
+	assert_true(n[FAKE_GVMA_ALL] + n[FAKE_GVMA_VMID] > 0 && n[FAKE_VVMA_ALL] > 0);
+	end_family();
+}
+
+/* VMIDs run out: whoever enters next flushes all, and VS-stage entries of the VMID's former owner. */
+static void test_roll_over(void **state)
+{
+	u32 n[FAKE_N_FENCES];
+	u64 vmid_of_b;
+
+	(void)state;
+	family();
+	machine.vmid_bits = 2; /* 1, 2, 3 */
+	tlb_init_all();
+	tlb_init(&a.tlb, ptr_hpa(a.root->pte));
+	tlb_init(&b.tlb, ptr_hpa(b.root->pte));
+	space_clone(&c, &a);
+	flushed(0, &a, n);
+	assert_int_equal(vmid(0), 1);
+	flushed(0, &b, n);
+	assert_int_equal(vmid(0), 2);
+	vmid_of_b = vmid(0);
+	flushed(0, &c, n);
+	space_fini(&c);
+	space_clone(&c, &a);
+	flushed(0, &c, n); /* one too many */
+	assert_int_equal(vmid(0), 1);
+	assert_int_equal(n[FAKE_GVMA_ALL], 1);
+	flushed(0, &a, n);
+	assert_int_equal(vmid(0), vmid_of_b);
+	assert_true(n[FAKE_VVMA_ALL] > 0);
+	assert_int_equal(n[FAKE_GVMA_ALL], 0);
+	flushed(0, &a, n);
+	assert_int_equal(n[FAKE_VVMA_ALL], 0);
+	flushed(1, &a, n);
+	assert_int_equal(n[FAKE_GVMA_ALL], 1); /* each hart by itself */
+	space_fini(&c);
+	end_family();
+}
+
+/* Without VMIDs every change of space flushes both stages. */
+static void test_zero_vmid_bits(void **state)
+{
+	u32 n[FAKE_N_FENCES];
+
+	(void)state;
+	family();
+	machine.vmid_bits = 0;
+	tlb_init_all();
+	tlb_init(&a.tlb, ptr_hpa(a.root->pte));
+	tlb_init(&b.tlb, ptr_hpa(b.root->pte));
+	for (u32 k = 0; k < 4; k++) {
+		flushed(0, k & 1 ? &a : &b, n);
+		assert_int_equal(vmid(0), 0);
+		assert_int_equal(n[FAKE_GVMA_ALL], 1);
+		assert_true(n[FAKE_VVMA_ALL] > 0);
+	}
+	flushed(0, &a, n);
+	assert_int_equal(n[FAKE_GVMA_ALL] + n[FAKE_VVMA_ALL], 0);
+	fake_hart = 0;
+	space_unload();
+	flushed(0, &a, n);
+	assert_int_equal(n[FAKE_GVMA_ALL], 1);
+	end_family();
+}
+
+/* hgatp = Bare would translate GPAs to themselves: a hart without a space has an empty root. */
+static void test_unloaded_is_not_bare(void **state)
+{
+	u64 hgatp, *root;
+
+	(void)state;
+	family();
+	fake_hart = 1;
+	space_enter(&b);
+	space_leave();
+	space_unload();
+	hgatp = csr_read(hgatp);
+	assert_int_equal(hgatp >> 60, 8);
+	assert_int_equal(vmid(1), 0);
+	assert_int_not_equal(hgatp & HGATP_PPN, ptr_hpa(b.root->pte).v >> PAGE_SHIFT);
+	/* Outside the arena: its address there has a sign, of which hgatp keeps 56 bits. */
+	root = (u64 *)(void *)(fake_ram + ((s64)(hgatp << 20) >> 8) - FAKE_RAM_BASE);
+	for (u32 i = 0; i < ROOT_ENTRIES; i++)
+		assert_int_equal(root[i], 0);
+	fake_hart = 0;
+	end_family();
+}
+
+/* A guest's remote fence is honoured under its own VMID, though the hart let go of it meanwhile. */
+static void test_guest_fence_after_unload(void **state)
+{
+	struct vm *vm;
+	struct vcpu *v;
+
+	(void)state;
+	fake_boot(1);
+	vm = fake_vm_run("one", 1);
+	v = fake_pick(0);
+	assert_ptr_equal(v, vm->vcpu[0]);
+	assert_true(vcpu_door(v));
+	space_unload(); /* looked for memory */
+	vcpu_post_fence(v, &(struct vcpu_fence){ .start = GVA(0x1000), .len = PAGE_SIZE });
+	assert_true(vcpu_door(v));
+	assert_int_equal(fake_fence_addr, 0x1000);
+	assert_int_equal(fake_fence_hgatp & HGATP_PPN,
+	                 ptr_hpa(vm->space.root->pte).v >> PAGE_SHIFT);
+	fake_put_back(0, v);
+}
+
+/* A space and a vCPU may take a record that was another's: nothing of that is left. */
+static void test_record_reused(void **state)
+{
+	u32 n[FAKE_N_FENCES];
+
+	(void)state;
+	family();
+	flushed(0, &b, n);
+	space_fini(&b);
+	space_clone(&b, &a);
+	flushed(0, &b, n);
+	assert_true(n[FAKE_GVMA_VMID] + n[FAKE_GVMA_ALL] > 0 && n[FAKE_VVMA_ALL] > 0);
+	assert_true(n[FAKE_FENCE_I] > 0);
+	end_family();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_derived_root_is_reloaded),
+		cmocka_unit_test(test_leaf_break_with_siblings),
+		cmocka_unit_test(test_old_frame_outlives_the_fence),
+		cmocka_unit_test(test_own_page_needs_no_kick),
+		cmocka_unit_test(test_absent_for_a_sibling),
+		cmocka_unit_test(test_nobody_waits_for_a_spinning_hart),
+		cmocka_unit_test(test_next_window_is_another),
+		cmocka_unit_test(test_oldest_hart_counts),
+		cmocka_unit_test(test_reaper_kicks),
+		cmocka_unit_test(test_no_fence_without_need),
+		cmocka_unit_test(test_roll_over),
+		cmocka_unit_test(test_zero_vmid_bits),
+		cmocka_unit_test(test_unloaded_is_not_bare),
+		cmocka_unit_test(test_record_reused),
+		cmocka_unit_test(test_guest_fence_after_unload),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
