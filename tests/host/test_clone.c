@@ -54,6 +54,24 @@ static void test_clone_takes_everything_over(void **state)
 	check_audit();
 }
 
+static void test_clone_keeps_its_timer_without_sstc(void **state)
+{
+	struct vm *t, *c;
+
+	(void)state;
+	fake_boot(1);
+	machine.has_sstc = false;
+	t = fake_vm_run("t", 1);
+	assert_ptr_equal(fake_pick(0), t->vcpu[0]);
+	vcpu_set_timer(t->vcpu[0], 700);
+	fake_put_back(0, t->vcpu[0]);
+	assert_int_equal(vm_freeze(t), ERR_OK);
+	fake_time += 100000;
+	c = clone(t);
+	assert_int_equal(vm_run(c), ERR_OK);
+	assert_int_equal(vcpu_wake_ticks(c->vcpu[0]), fake_time + 700);
+}
+
 static void test_clones_are_apart(void **state)
 {
 	struct vm *t, *a, *b;
@@ -267,6 +285,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_clone_takes_everything_over),
+		cmocka_unit_test(test_clone_keeps_its_timer_without_sstc),
 		cmocka_unit_test(test_clones_are_apart),
 		cmocka_unit_test(test_fork_both_ways),
 		cmocka_unit_test(test_reset),

@@ -123,6 +123,11 @@ static void test_raise_meets_clear(void **state)
 	assert_int_equal(csr_read(hvip) & HVIP_VSSIP, 0); /* not before the door */
 	assert_true(vcpu_door(v));
 	assert_int_equal(csr_read(hvip) & HVIP_VSSIP, HVIP_VSSIP);
+	/* What is pending already stays. */
+	csr_set(hvip, HVIP_VSEIP);
+	vcpu_raise(v, HVIP_VSSIP);
+	assert_true(vcpu_door(v));
+	assert_int_equal(csr_read(hvip), HVIP_VSSIP | HVIP_VSEIP);
 	csr_clear(hvip, HVIP_VSSIP); /* the guest */
 	assert_true(vcpu_door(v));
 	assert_int_equal(csr_read(hvip) & HVIP_VSSIP, 0);
