@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * struct guest_exit vcpu_enter(struct guest_regs *regs)
+ * void vcpu_enter(struct guest_exit *exit, struct guest_regs *regs)
  *
- * Guest entry as a C call that returns (RISC-V calling convention: a0 is the
- * address of the result, a1 is regs).  Pando's callee-saved registers wait on
+ * Guest entry as a C call that returns.  Pando's callee-saved registers wait on
  * its stack, sscratch holds regs while the guest runs, stvec points to the exit.
  *
  * Entry: t0..t3 carry CSR values, then x1..x31 are the guest's, a1 last.

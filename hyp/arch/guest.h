@@ -44,8 +44,8 @@ struct guest_exit {
 	u64 htinst;
 };
 
-/* Runs the guest until the next trap into HS-mode; returns its cause. */
-struct guest_exit vcpu_enter(struct guest_regs *regs);
+/* Runs the guest until the next trap into HS-mode; `*exit` gets its cause. */
+void vcpu_enter(struct guest_exit *exit, struct guest_regs *regs);
 
 /* Reset values of all three groups, for a hart that starts at pc with a0, a1. */
 void guest_reset(struct guest_regs *regs, struct guest_csrs *csrs, struct guest_fp *fp, u64 pc,

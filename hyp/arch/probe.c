@@ -152,7 +152,7 @@ static bool leaf_stays(u64 leaf)
 	guest_set_hgatp(HGATP_MODE_SV39X4 | (u64)g_root >> PAGE_SHIFT);
 	hfence_gvma_all(); /* pairs with the stores to the tables above */
 	hfence_vvma_all();
-	out = vcpu_enter(&regs);
+	vcpu_enter(&out, &regs);
 	guest_save(&csrs, &regs, &fp);
 	csr_write(vsatp, 0);
 	csr_write(hgatp, 0);

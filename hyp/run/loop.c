@@ -73,7 +73,7 @@ static bool enter_guest(struct vcpu *v, struct guest_exit *x)
 		return false;
 	}
 	start = time_now();
-	*x = vcpu_enter(&v->regs);
+	vcpu_enter(x, &v->regs);
 	v->guest_ticks += time_now() - start;
 	atomic_store_explicit(&v->in_guest, false, memory_order_release);
 	space_leave();
