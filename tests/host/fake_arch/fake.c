@@ -255,17 +255,19 @@ u64 *fake_csr(const char *name)
 
 /* ---- the TLB: every walk is remembered, level by level ---- */
 
-#define TLB_LEN 4096
+#define TLB_LEN     4096U
+#define TLB_BUCKETS 1024U
 struct tlb_entry {
 	bool live;
 	u8 level; /* what it maps: 0, 1 a leaf; with is_table: the table below that level */
 	bool is_table;
+	u32 next;      /* in its bucket: index + 1 */
 	u64 vmid, gpa; /* gpa rounded down to the span of the level */
 	u64 pte;       /* also one that was invalid: hardware without Svvptc may remember that */
 	const u64 *where;
 };
 static struct tlb_entry tlb_of[HART_MAX][TLB_LEN];
-static u32 n_tlb[HART_MAX];
+static u32 n_tlb[HART_MAX], tlb_bucket[HART_MAX][TLB_BUCKETS];
 
 /* A fence by address covers leaf entries, and absent ones where a leaf stands now. */
 static bool is_pointer(const struct tlb_entry *e)
@@ -287,32 +289,52 @@ static void tlb_drop(u32 h, bool any_vmid, u64 vmid, bool any_gpa, u64 gpa)
 	}
 }
 
-static u64 *tlb_find(u32 h, u64 vmid, u64 gpa, u32 level)
+static u32 *bucket_of(u32 h, u64 vmid, u64 gpa, u32 level)
 {
-	for (u32 k = 0; k < n_tlb[h]; k++) {
-		struct tlb_entry *e = &tlb_of[h][k];
+	u64 page = ALIGN_DOWN(gpa, PAGE_SIZE << (9 * level)) >> PAGE_SHIFT;
 
-		if (e->live && e->vmid == vmid && e->level == level &&
+	return &tlb_bucket[h][(page ^ page >> 9 ^ vmid << 3 ^ level) % TLB_BUCKETS];
+}
+
+/* The entry for this part of a walk, dead or alive; NULL: there was never one. */
+static struct tlb_entry *tlb_find(u32 h, u64 vmid, u64 gpa, u32 level)
+{
+	for (u32 k = *bucket_of(h, vmid, gpa, level); k; k = tlb_of[h][k - 1].next) {
+		struct tlb_entry *e = &tlb_of[h][k - 1];
+
+		if (e->vmid == vmid && e->level == level &&
 		    e->gpa == ALIGN_DOWN(gpa, PAGE_SIZE << (9 * level)))
-			return &e->pte;
+			return e;
 	}
 	return NULL;
 }
 
-static void tlb_keep(u32 h, u64 vmid, u64 gpa, u32 level, const u64 *where)
+static void tlb_empty(u32 h)
 {
-	u32 k = 0;
-	u64 pte = *where;
+	n_tlb[h] = 0;
+	memset(tlb_bucket[h], 0, sizeof(tlb_bucket[h]));
+}
 
-	while (k < n_tlb[h] && tlb_of[h][k].live)
-		k++;
-	assert(k < TLB_LEN);
-	if (k == n_tlb[h])
-		n_tlb[h]++;
-	tlb_of[h][k] = (struct tlb_entry){
-		true, (u8)level, pte_is_table(pte), vmid, ALIGN_DOWN(gpa, PAGE_SIZE << (9 * level)),
-		pte,  where
-	};
+static struct tlb_entry *tlb_keep(u32 h, u64 vmid, u64 gpa, u32 level, const u64 *where)
+{
+	struct tlb_entry *e = tlb_find(h, vmid, gpa, level);
+	u32 *bucket = bucket_of(h, vmid, gpa, level);
+
+	if (!e) {
+		if (n_tlb[h] == TLB_LEN)
+			tlb_empty(h);
+		e = &tlb_of[h][n_tlb[h]++];
+		*e = (struct tlb_entry){ .level = (u8)level,
+			                 .next = *bucket,
+			                 .vmid = vmid,
+			                 .gpa = ALIGN_DOWN(gpa, PAGE_SIZE << (9 * level)) };
+		*bucket = n_tlb[h];
+	}
+	e->live = true;
+	e->pte = *where;
+	e->where = where;
+	e->is_table = pte_is_table(e->pte);
+	return e;
 }
 
 static void note(enum fake_fence kind, u64 addr, u64 id)
@@ -406,7 +428,7 @@ bool fake_is_in_guest(u32 h)
 u8 *fake_access(u32 h, u64 gpa, bool is_store)
 {
 	u32 was = fake_hart;
-	u64 hgatp, vmid, *pte, table;
+	u64 hgatp, vmid, table;
 
 	assert(in_guest[h]);
 	fake_hart = h;
@@ -415,23 +437,22 @@ u8 *fake_access(u32 h, u64 gpa, bool is_store)
 	vmid = hgatp >> HGATP_VMID_SHIFT & 0xffff;
 	table = (hgatp & (BIT(44) - 1)) << PAGE_SHIFT;
 	for (u32 level = 2;; level--) {
-		u64 span = PAGE_SIZE << (9 * level);
+		struct tlb_entry *e = tlb_find(h, vmid, gpa, level);
 
-		pte = tlb_find(h, vmid, gpa, level);
-		if (!pte) {
-			pte = hpa_ptr(HPA(table));
-			tlb_keep(h, vmid, gpa, level, &pte[pte_index(GPA(gpa), level)]);
-			pte = tlb_find(h, vmid, gpa, level);
+		if (!e || !e->live) {
+			u64 *pte = hpa_ptr(HPA(table));
+
+			e = tlb_keep(h, vmid, gpa, level, &pte[pte_index(GPA(gpa), level)]);
 		}
-		if (!(*pte & PTE_V))
+		if (!(e->pte & PTE_V))
 			return NULL;
-		table = pte_hpa(*pte).v;
-		if (pte_is_table(*pte))
+		table = pte_hpa(e->pte).v;
+		if (pte_is_table(e->pte))
 			continue;
-		assert(*pte & PTE_U);
-		if (is_store && !(*pte & PTE_W))
+		assert(e->pte & PTE_U);
+		if (is_store && !(e->pte & PTE_W))
 			return NULL;
-		return (u8 *)hpa_ptr(HPA(table)) + (gpa & (span - 1));
+		return (u8 *)hpa_ptr(HPA(table)) + (gpa & ((PAGE_SIZE << (9 * level)) - 1));
 	}
 }
 
@@ -467,8 +488,8 @@ void fake_machine(u32 mib, u32 n_harts)
 	memset(fake_ram, 0xa5, ram.len);
 	memset(in_guest, 0, sizeof(in_guest));
 	memset(csr, 0, sizeof(csr));
-	memset(n_tlb, 0, sizeof(n_tlb));
-	memset(tlb_of, 0, sizeof(tlb_of));
+	for (u32 h = 0; h < HART_MAX; h++)
+		tlb_empty(h);
 	memset(n_held, 0, sizeof(n_held));
 	memset(fake_n_fences, 0, sizeof(fake_n_fences));
 	memset(fake_n_kicks, 0, sizeof(fake_n_kicks));
