@@ -12,11 +12,20 @@
 #include "lib/assert.h"
 
 static const char *const rank_names[LOCK_N_RANKS] = {
-	[LOCK_CTL] = "ctl",         [LOCK_VMS] = "vms",       [LOCK_VM] = "vm",
-	[LOCK_DEV] = "dev",         [LOCK_SPACES] = "spaces", [LOCK_SPACE] = "space",
-	[LOCK_RUNQ] = "runq",       [LOCK_TIMERQ] = "timerq", [LOCK_VMID] = "vmid",
-	[LOCK_REAP] = "reap",       [LOCK_POOL] = "pool",     [LOCK_FRAMES] = "frames",
-	[LOCK_CONSOLE] = "console", [LOCK_LOG] = "log",
+	[LOCK_CTL] = "ctl",
+	[LOCK_VMS] = "vms",
+	[LOCK_VM] = "vm",
+	[LOCK_DEV] = "dev",
+	[LOCK_SPACES] = "spaces",
+	[LOCK_SPACE] = "space",
+	[LOCK_VCPU_FENCE] = "vcpu-fence",
+	[LOCK_RUNQ] = "runq",
+	[LOCK_VMID] = "vmid",
+	[LOCK_REAP] = "reap",
+	[LOCK_POOL] = "pool",
+	[LOCK_FRAMES] = "frames",
+	[LOCK_CONSOLE] = "console",
+	[LOCK_LOG] = "log",
 };
 
 const char *lock_rank_name(enum lock_rank rank)

@@ -22,8 +22,7 @@ enum lock_rank {
 	LOCK_SPACES,     /* list of spaces (audit) */
 	LOCK_SPACE,      /* tables of one guest-physical space */
 	LOCK_VCPU_FENCE, /* fences queued for one vCPU */
-	LOCK_RUNQ,       /* run queue of one hart, and the state of vCPUs at home there */
-	LOCK_TIMERQ,     /* timer queue of one hart */
+	LOCK_RUNQ,       /* run and timer queue of one hart, and the state of vCPUs at home there */
 	LOCK_VMID,       /* VMID allocation */
 	LOCK_REAP,       /* tables and blocks that wait to be freed */
 	LOCK_POOL,       /* one pool of small objects */

@@ -36,6 +36,13 @@ static void say(const struct vm *vm, u32 events)
 		log_info("%s: off: %s", vm->name, vm->off_reason ? vm->off_reason : "stopped");
 }
 
+/* Only the vCPU that stored READY waits by itself; its siblings would see it as stuck. */
+static void stand_still(struct vm *vm, u32 events)
+{
+	if (events & VM_EV_READY && vm->hold_at_ready && vm->template == NULL)
+		vm_pause(vm);
+}
+
 static bool has_shut_down(const struct vm *vm)
 {
 	return vm->off_reason &&
@@ -67,8 +74,10 @@ void event_take_all(void)
 
 	while ((vm = vm_take_event(&events)) != NULL) {
 		view_poll(); /* the guest's last words come before what is said about it */
-		if (!demo_event(vm, events))
+		if (!demo_event(vm, events)) {
+			stand_still(vm, events);
 			say(vm, events);
+		}
 		if (events & VM_EV_OFF) {
 			went_off = true;
 			n_failed += !has_shut_down(vm);
