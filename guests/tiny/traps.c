@@ -179,6 +179,7 @@ static void test_page_faults(void)
 static void test_paging(void)
 {
 	root = page_root();
+	user_alias = ALIAS;
 	for (u64 g = 0; g < 2; g++)
 		page_map(root, ALIAS + machine.ram_base + (g << 30), machine.ram_base + (g << 30), 2, PTE_RWX | PTE_U);
 	page_map(root, TEST_PAGE + 0x40000000, HOLE & ~0x1fffffUL, 1, PTE_RWX);

@@ -337,7 +337,12 @@ bool sched_timer_is_stale(void)
 
 void sched_rearm(void)
 {
-	atomic_store(&runqs[hart_index()].is_stale, true);
+	struct runq *q = &runqs[hart_index()];
+
+	/* Even to the same deadline: a timer that fires just as it is moved leaves QEMU's interrupt
+	 * pending until the next store to stimecmp, and nothing else takes it away. */
+	atomic_store(&q->armed, 0);
+	atomic_store(&q->is_stale, true);
 }
 
 bool sched_has_waiting(void)

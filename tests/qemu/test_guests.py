@@ -142,16 +142,17 @@ def test_out_of_memory(start):
     hog = "memory=320M,vcpus=1,autoboot=0"
     pando = start(tiny=[("a", "nomem", hog, ""), ("b", "nomem", hog, ""), ("clock", "timer", "memory=4M,autoboot=0", "")], mem="512M")
     before = pando.frames()
-    for name in ("a", "b"):
+    for name in ("clock", "a", "b"):
         pando.run(f"boot {name}")
     waiting = pando.line(r"\b([ab]): waits for memory", 120)[1]
     other = "b" if waiting == "a" else "a"
     pando.line(rf"\b{other}: waits for memory", 60)
-    assert any(line.startswith("clock") for line in [*pando.command("boot clock"), "clock"])
+    pando.verdict("clock", "timer", 60)
+    pando.run("kill clock")
+    assert any("memory" in line for line in pando.command("boot clock")), "nobody said that there is no memory to boot with"
     pando.audit()
     pando.run(f"kill {waiting}")
     pando.verdict(other, "nomem", 120)
-    pando.verdict("clock", "timer", 60)
     pando.kill_all(before)
     pando.quit()
 

@@ -153,9 +153,11 @@ bool catch_s(void (*fn)(u64), u64 arg)
 	return trap_run(this_hart(), fn, arg, 0) != 0;
 }
 
+u64 user_alias;
+
 u64 user_stack(void)
 {
-	return (u64)stacks[this_hart()->id % MAX_HARTS][2] + STACK_LEN;
+	return (u64)stacks[this_hart()->id % MAX_HARTS][2] + STACK_LEN + (csr_read(satp) ? user_alias : 0);
 }
 
 void catch_u(void (*fn)(u64), u64 arg)

@@ -106,6 +106,8 @@ static inline struct hart *this_hart(void)
 bool catch_s(void (*fn)(u64), u64 arg);
 void catch_u(void (*fn)(u64), u64 arg);
 u64 user_stack(void);
+/* What to add to an address for U-mode to reach it while paging is on; 0 unless the guest sets it. */
+extern u64 user_alias;
 /* Fails unless the trap just caught was this one. `status_spp`: 0 from U, 1 from S. */
 void expect_trap(const char *what, u64 cause, u64 tval, u64 spp);
 
