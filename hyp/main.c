@@ -9,6 +9,7 @@
 #include "arch/panic.h"
 #include "ctl/ctl.h"
 #include "dev/dev.h"
+#include "dev/entropy.h"
 #include "drv/console.h"
 #include "drv/irq.h"
 #include "drv/machine.h"
@@ -17,6 +18,7 @@
 #include "mm/space.h"
 #include "run/run.h"
 #include "vm/sched.h"
+#include "vm/vm.h"
 
 #define EXIT_CANNOT_RUN 1U
 
@@ -53,6 +55,7 @@ _Noreturn void pando_main(u64 boot_hart_id, const void *fdt)
 	hart_set_ids(machine_info.hart_ids, machine_info.n_harts);
 	need(machine_map(&why), &why);
 	panic_set_power_hook(power_off);
+	panic_set_context_hook(vm_describe_current);
 
 	/* mm */
 	why = "no room in memory for the frame table";
@@ -71,6 +74,8 @@ _Noreturn void pando_main(u64 boot_hart_id, const void *fdt)
 	/* vm, sbi, dev, run, ctl */
 	sched_init();
 	dev_init();
+	for (u32 i = 0; i < machine_info.n_seed_words; i++)
+		entropy_seed(machine_info.rng_seed[i]);
 	ctl_init();
 
 	hart_start_all(hart_main);

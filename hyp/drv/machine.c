@@ -170,6 +170,18 @@ static u64 read_chosen(const void *fdt, const char *name)
 	return prop != NULL ? read_cells(prop, len / (int)sizeof(*prop)) : 0;
 }
 
+/* What the firmware or QEMU drew for us from its own entropy. */
+static void read_rng_seed(const void *fdt)
+{
+	int len, node = fdt_path_offset(fdt, "/chosen");
+	const void *seed = node < 0 ? NULL : fdt_getprop(fdt, node, "rng-seed", &len);
+
+	if (seed == NULL)
+		return;
+	machine_info.n_seed_words = (u32)u64_min((u64)len / sizeof(u64), MACHINE_SEED_WORDS);
+	memcpy(machine_info.rng_seed, seed, machine_info.n_seed_words * sizeof(u64));
+}
+
 static void read_initrd(const void *fdt)
 {
 	u64 start = read_chosen(fdt, "linux,initrd-start");
@@ -341,6 +353,7 @@ enum err machine_probe(const void *fdt, u64 boot_hart_id, const char **why)
 	snprintf(machine_info.model, sizeof(machine_info.model), "%s",
 	         model != NULL ? model : "unknown machine");
 	read_initrd(fdt);
+	read_rng_seed(fdt);
 	*why = read_harts(fdt, boot_hart_id);
 	if (*why == NULL)
 		*why = read_ram(fdt);

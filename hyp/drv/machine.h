@@ -9,8 +9,9 @@
 #include "lib/err.h"
 #include "lib/types.h"
 
-#define MEM_RANGES_MAX  32
-#define PLIC_NO_CONTEXT UINT32_MAX
+#define MEM_RANGES_MAX     32
+#define MACHINE_SEED_WORDS 8
+#define PLIC_NO_CONTEXT    UINT32_MAX
 
 struct machine_info {
 	struct mem_range ram[MEM_RANGES_MAX];
@@ -33,6 +34,8 @@ struct machine_info {
 	u32 plic_s_context[HART_MAX]; /* S-mode context of hart_ids[i], or PLIC_NO_CONTEXT */
 	hpa_t finisher_base;          /* sifive,test device; 0 when absent */
 	u64 finisher_len;
+	u64 rng_seed[MACHINE_SEED_WORDS]; /* /chosen/rng-seed */
+	u32 n_seed_words;
 	char isa[256];
 	char model[64];
 };

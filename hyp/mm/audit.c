@@ -79,6 +79,12 @@ static void count_block(struct audit *a, struct block *b)
 		fault(a, "block list has another length than its record", n);
 }
 
+/* Will the next freeze find what is writable at or below entry i? */
+static bool is_armed(const struct table *t, u32 i)
+{
+	return t->armed && (t->level == 2 || bit_test(t->armed_at, i));
+}
+
 static void count_leaf(struct audit *a, struct table *t, u32 i, bool exclusive)
 {
 	u64 pte = t->pte[i];
@@ -105,7 +111,7 @@ static void count_leaf(struct audit *a, struct table *t, u32 i, bool exclusive)
 	}
 	if (pte & PTE_W && !alone)
 		fault(a, "writable and shared", frame_hpa(f).v);
-	if (pte & PTE_W && !bit_test(t->armed_at, i))
+	if (pte & PTE_W && !is_armed(t, i))
 		fault(a, "writable and not armed", frame_hpa(f).v);
 }
 
@@ -124,7 +130,7 @@ static void count_entry(struct audit *a, struct table *t, u32 i, bool exclusive)
 
 		if (below->level + 1 != t->level)
 			fault(a, "table of the wrong level", (u64)&t->pte[i]);
-		else if (below->armed && exclusive && t->level == 1 && !bit_test(t->armed_at, i))
+		else if (below->armed && !is_armed(t, i))
 			fault(a, "armed table below an unarmed entry", (u64)&t->pte[i]);
 		else
 			count_table(a, below, exclusive);
@@ -132,6 +138,8 @@ static void count_entry(struct audit *a, struct table *t, u32 i, bool exclusive)
 	}
 	if (pte & PTE_W && (!exclusive || block_is_shared(block_behind(pte))))
 		fault(a, "writable and shared 2 MiB leaf", pte_hpa(pte).v);
+	if (pte & PTE_W && !is_armed(t, i))
+		fault(a, "writable 2 MiB leaf, and not armed", pte_hpa(pte).v);
 	count_block(a, block_behind(pte));
 }
 
@@ -176,6 +184,10 @@ static void count_space(struct space *s, void *arg)
 	struct audit *a = arg;
 
 	a->r->spaces++;
+	if (!IS_ALIGNED(ptr_hpa(s->root->pte).v, ROOT_ENTRIES * sizeof(u64)))
+		fault(a, "root is not aligned", ptr_hpa(s->root->pte).v);
+	if (s->frozen && s->root->armed)
+		fault(a, "template is armed", ptr_hpa(s->root->pte).v);
 	if (atomic_load(&s->tlb.root) != ptr_hpa(s->root->pte).v)
 		fault(a, "harts load another root than the space has", atomic_load(&s->tlb.root));
 	count_table(a, s->root, true);

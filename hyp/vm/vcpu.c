@@ -32,6 +32,13 @@
 /* What the guest cannot see coming by itself: another hart asks for it, so it goes first. */
 #define REQUESTS_SOON (VREQ_IRQ | VREQ_FENCE | VREQ_FENCE_I)
 
+static struct vcpu *current[HART_MAX]; /* each hart's own */
+
+struct vcpu *vcpu_current(void)
+{
+	return current[hart_index()];
+}
+
 void vcpu_post(struct vcpu *v, u32 req)
 {
 	atomic_fetch_or(&v->requests, req);
@@ -158,6 +165,7 @@ void vcpu_load(struct vcpu *v)
 	space_attach(&v->vm->space, v->id, moved);
 	guest_load(&v->csrs, v->vm->time_delta);
 	v->is_loaded = true;
+	current[here - 1] = v;
 	v->last_hart = here;
 	/* Pairs with the guest's own stores on the hart it comes from: a fence.i that it executed
 	 * there did nothing here. */
@@ -170,6 +178,7 @@ void vcpu_unload(struct vcpu *v)
 	guest_save(&v->csrs, &v->regs, &v->fp);
 	csr_write(vsatp, 0);
 	v->is_loaded = false;
+	current[hart_index()] = NULL;
 }
 
 static void run_fence(const struct vcpu_fence *f)

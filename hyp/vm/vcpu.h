@@ -106,6 +106,9 @@ struct vcpu {
 	u64 guest_ticks;           /* o: time in guest */
 };
 
+/* The vCPU that is loaded in this hart; NULL: none. */
+struct vcpu *vcpu_current(void);
+
 /* Sets `req` bits and sees to it that the vCPU notices: kicks its hart if it runs,
  * wakes it if it sleeps.  From any hart, any lock below LOCK_RUNQ held. */
 void vcpu_post(struct vcpu *v, u32 req);

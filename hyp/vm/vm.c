@@ -344,6 +344,15 @@ struct vm *vm_find(const char *name)
 	return vm;
 }
 
+void vm_describe_current(char *buf, size_t len)
+{
+	const struct vcpu *v = vcpu_current();
+
+	buf[0] = 0;
+	if (v != NULL)
+		snprintf(buf, len, "%s, vCPU %u", v->vm->name, v->id);
+}
+
 void vm_get(struct vm *vm)
 {
 	atomic_fetch_add(&vm->refs, 1);

@@ -126,6 +126,9 @@ void vm_stop(struct vm *vm, const char *reason);
 
 /* By name ("linux", "linux.17") or by number ("#5"); takes a reference.  NULL: none. */
 struct vm *vm_find(const char *name);
+/* "linux.3, vCPU 1": what runs on this hart, for whoever reports trouble; "": nothing. */
+void vm_describe_current(char *buf, size_t len);
+
 void vm_get(struct vm *vm);
 void vm_put(struct vm *vm);
 u32 vm_count(void);
