@@ -101,7 +101,8 @@ static void count_leaf(struct audit *a, struct table *t, u32 i, bool exclusive)
 			f->link.audit++;
 		alone = alone && atomic_load(&f->count) == 1;
 	} else if (kind == KIND_PIECE) {
-		if (f->class != FRAME_BLOCK || f->slot != i || !t->block)
+		if (f->class != FRAME_BLOCK || f->slot != i || !t->block ||
+		    (t->block->is_contiguous && f != &t->block->first[i]))
 			fault(a, "piece is not slot i of its table's block", frame_hpa(f).v);
 		alone = alone && t->block && !block_is_shared(t->block);
 	} else {
