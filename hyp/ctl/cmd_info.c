@@ -62,6 +62,16 @@ static void show_counts(struct cmd *c, const char *title, const u64 *n, u32 n_cl
 	cmd_printf(c, "\n");
 }
 
+static void show_cost(struct cmd *c, const char *what, u64 ticks, u64 instret)
+{
+	if (ticks == 0)
+		return;
+	cmd_printf(c, "  %s: %s", what, fmt_ticks(ticks).s);
+	if (instret_is_exact())
+		cmd_printf(c, ", %lu instructions", instret);
+	cmd_printf(c, "\n");
+}
+
 static bool show_vm(struct vm *vm, void *arg)
 {
 	struct cmd *c = arg;
@@ -75,6 +85,8 @@ static bool show_vm(struct vm *vm, void *arg)
 	show_counts(c, "exits", exits, EXIT_N_CLASSES, name_of_exit);
 	show_counts(c, "breaks", vm->space.breaks, BREAK_N_CLASSES, name_of_break);
 	show_usage(c, vm);
+	show_cost(c, "freeze", vm->stats.freeze_ticks, vm->stats.freeze_instret);
+	show_cost(c, "clone call", vm->stats.clone_ticks, vm->stats.clone_instret);
 	if (vm->console.dropped)
 		cmd_printf(c, "  console: %lu bytes lost, nobody looked\n", vm->console.dropped);
 	return true;

@@ -16,8 +16,6 @@
 #include "mm/pool.h"
 
 #define HEX_LEN        (2 * BUNDLE_HASH_LEN)
-#define EXACT_TRIES    64U
-#define EXACT_STEP_MAX 16U /* instructions: a call and a return */
 #define MISSING_SHOWN  8U
 
 struct spread {
@@ -126,25 +124,6 @@ static struct spread spread_of(u64 *sample, u32 n)
 		                .median = sample[(n + 1) / 2 - 1],
 		                .p99 = sample[(n * 99U + 99) / 100 - 1],
 		                .max = sample[n - 1] };
-}
-
-/* Not inlined, so that every look costs the same instructions. */
-static __attribute__((noinline)) u64 instret_step(void)
-{
-	u64 first = time_instret();
-
-	return time_instret() - first;
-}
-
-/* A counter of instructions moves by the same few between any two looks; a clock does not. */
-static bool instret_is_exact(void)
-{
-	u64 step = instret_step();
-
-	for (u32 i = 0; i < EXACT_TRIES; i++)
-		if (instret_step() != step)
-			return false;
-	return step <= EXACT_STEP_MAX;
 }
 
 static u64 ns_between(u64 from, u64 to)

@@ -7,6 +7,9 @@
 #include "arch/time.h"
 #include "ctl/fmt.h"
 
+#define EXACT_TRIES    64U
+#define EXACT_STEP_MAX 16U /* instructions: a call and a return */
+
 struct unit {
 	const char *name;
 	u64 size;
@@ -58,4 +61,22 @@ struct fmt fmt_ns(u64 ns)
 struct fmt fmt_ticks(u64 ticks)
 {
 	return fmt_ns(time_ticks_to_ns(ticks));
+}
+
+/* Not inlined, so that every look costs the same instructions. */
+static __attribute__((noinline)) u64 instret_step(void)
+{
+	u64 first = time_instret();
+
+	return time_instret() - first;
+}
+
+bool instret_is_exact(void)
+{
+	u64 step = instret_step();
+
+	for (u32 i = 0; i < EXACT_TRIES; i++)
+		if (instret_step() != step)
+			return false;
+	return step <= EXACT_STEP_MAX;
 }

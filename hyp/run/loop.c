@@ -49,10 +49,8 @@ static void idle(void)
 /* When a VM first enters its guest and first leaves it, for whoever measures. */
 static void note_first_entry(struct vm *vm)
 {
-	if (vm->stats.first_entry == 0) {
-		vm->stats.boot_instret = time_instret();
+	if (vm->stats.first_entry == 0)
 		vm->stats.first_entry = time_now();
-	}
 }
 
 /*

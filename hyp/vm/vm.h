@@ -61,7 +61,6 @@ struct vm_stats {
 	u64 created, first_entry, ready, first_exit, done; /* host ticks; 0 = not yet */
 	u64 clone_ticks, clone_instret;                    /* what the clone call cost */
 	u64 freeze_ticks, freeze_instret;
-	u64 boot_instret; /* rdinstret at the first entry */
 };
 
 struct vm {
