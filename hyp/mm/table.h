@@ -41,11 +41,11 @@ struct table {
 	u64 audit;                  /* the audit's own count */
 };
 
-#define FOR_EACH_BIT(bitmap, i)                                                      \
-	for (u32 word_ = 0; word_ < BITMAP_WORDS; word_++)                           \
-		for (u64 left_ = (bitmap)[word_];                                    \
-		     left_ && ((i) = word_ * 64 + (u32)__builtin_ctzl(left_), true); \
-		     left_ &= left_ - 1)
+/* No count-trailing-zeros: without Zbb that is a call.  Tables are mostly full or mostly empty. */
+#define FOR_EACH_BIT(bitmap, i)                                                                    \
+	for (u32 word_ = 0; word_ < BITMAP_WORDS; word_++)                                         \
+		for (u64 left_ = ((i) = word_ * 64, (bitmap)[word_]); left_; left_ >>= 1, (i)++)   \
+			if (left_ & 1)
 
 static inline void bit_set(u64 *bitmap, u32 i)
 {
