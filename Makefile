@@ -54,7 +54,7 @@ check: ## layers, sizes, headers, format, cppcheck, shellcheck
 	@$(SETUP) packages libfdt
 	@scripts/check
 
-bench: ## measure; figures go to build/bench
+bench: ## measure; figures go to build/bench.json
 	@$(SETUP)
 	$(AGAIN) files
 	@$(PYTHON) tests/bench/run.py
