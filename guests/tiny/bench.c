@@ -91,11 +91,11 @@ static void before_freeze(u64 base)
 static u8 in_block[3 * PAGE] __attribute__((aligned(4096))); /* the image lies in a 2 MiB block */
 
 /* READY, and the very first two stores of the clone, with no stack in between: to a page of a sealed
- * region, and to one of the block that the image was loaded into. */
+ * region, and to one of the block that the image was loaded into. The loop lets the shell finish first. */
 static void ready_and_first_stores(u64 at)
 {
 	u64 t0, t1, t2;
-	__asm__ volatile("sw zero, 0(%3)\n\trdinstret %0\n\tsd %4, 8(%4)\n\trdinstret %1\n\tsd %5, 8(%5)\n\trdinstret %2"
+	__asm__ volatile("sw zero, 0(%3)\n\tli %0, 30000000\n1:\taddi %0, %0, -1\n\tbnez %0, 1b\n\trdinstret %0\n\tsd %4, 8(%4)\n\trdinstret %1\n\tsd %5, 8(%5)\n\trdinstret %2"
 			 : "=&r"(t0), "=&r"(t1), "=&r"(t2)
 			 : "r"(machine.mailbox + MB_READY), "r"(at), "r"((u64)in_block)
 			 : "memory");

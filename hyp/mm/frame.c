@@ -26,12 +26,13 @@
 #include "arch/phys.h"
 #include "lib/assert.h"
 
-#define MAX_ORDER  9U /* 2 MiB */
-#define N_ORDERS   (MAX_ORDER + 1)
-#define NONE       UINT32_MAX
-#define CACHE_LEN  64U
-#define BATCH      (CACHE_LEN / 2)
-#define MIN_FRAMES (16UL << 20 >> PAGE_SHIFT)
+#define MAX_ORDER   9U /* 2 MiB */
+#define N_ORDERS    (MAX_ORDER + 1)
+#define NONE        UINT32_MAX
+#define CACHE_LEN   64U
+#define BATCH_ORDER 5U
+#define BATCH       (1U << BATCH_ORDER) /* half a stack */
+#define MIN_FRAMES  (16UL << 20 >> PAGE_SHIFT)
 
 struct frame_cache {
 	u32 n_plain, n_zeroed; /* read by other harts for statistics only */
@@ -60,6 +61,11 @@ struct frame *frame_of(hpa_t hpa)
 
 	assert(i < n_records);
 	return &records[i];
+}
+
+struct frame_map frame_map(void)
+{
+	return (struct frame_map){ records, base };
 }
 
 static u32 index_of(const struct frame *f)
@@ -266,10 +272,17 @@ static bool fails_by_order_of_a_test(void)
 	return atomic_fetch_sub(&fail_countdown, 1) == 1;
 }
 
-/* Single frames for `use` to the hart's stack: a batch, as far as it goes. */
-static bool cache_refill(struct frame_cache *c, enum frame_use use)
+/* Single frames for `use` to the hart's stack: a batch in one piece, else as far as it goes. */
+static COLD bool cache_refill(struct frame_cache *c, enum frame_use use)
 {
+	u32 run = NONE;
+
 	lock_acquire(&lock);
+	if (may_take(BATCH, use))
+		run = buddy_alloc(BATCH_ORDER);
+	for (u32 k = 0; run != NONE && k < BATCH; k++)
+		c->plain[c->n_plain++] =
+			run + BATCH - 1 - k; /* rising addresses as they are popped */
 	while (c->n_plain < BATCH && may_take(1, use)) {
 		u32 i = buddy_alloc(0);
 

@@ -71,6 +71,19 @@ void frame_free(struct frame *f);
 void frame_free_order(struct frame *f, u32 order);
 
 struct frame *frame_of(hpa_t hpa);
+
+/* The same for a loop over many addresses that Pando itself wrote into tables: unchecked, and with
+ * the frame table's place in registers. */
+struct frame_map {
+	struct frame *records;
+	hpa_t base;
+};
+struct frame_map frame_map(void);
+static inline struct frame *frame_in(struct frame_map map, hpa_t hpa)
+{
+	return &map.records[(hpa.v - map.base.v) >> PAGE_SHIFT];
+}
+
 hpa_t frame_hpa(const struct frame *f);
 
 static inline void frame_get(struct frame *f)

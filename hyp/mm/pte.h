@@ -24,6 +24,7 @@
 #define PTE_D         BIT(7)
 #define PTE_KIND      (3UL << 8)
 #define PTE_PPN_SHIFT 10
+#define PTE_NEXT_PAGE (1UL << PTE_PPN_SHIFT) /* adds 4 KiB to the address */
 
 #define KIND_LEAF  (0UL << 8) /* holds one count on its frame (level 0) or block (level 1) */
 #define KIND_PIECE (1UL << 8) /* slot i of its table's block; holds no count */

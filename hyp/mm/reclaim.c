@@ -67,8 +67,7 @@ static void usage_of_table(struct table *t, bool exclusive, void *arg)
 		usage_of_leaves(t, exclusive, u);
 	if (t->level != 1)
 		return;
-	FOR_EACH_BIT(t->counted, i)
-	{
+	FOR_EACH_BIT (t->counted, i) {
 		u64 pte = t->pte[i];
 
 		if (pte_is_table(pte))

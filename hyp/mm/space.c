@@ -64,6 +64,7 @@ static void start_over(struct space *s, struct table *root)
 	lock_init(&s->lock, LOCK_SPACE);
 	s->root = root;
 	s->frozen = false;
+	s->recent = NULL;
 	memset(s->breaks, 0, sizeof(s->breaks));
 	tlb_init(&s->tlb, ptr_hpa(root->pte));
 	list_add(s);
@@ -109,6 +110,7 @@ void space_clone(struct space *child, struct space *template)
 static void share_locked(struct space *s)
 {
 	table_disarm(s->root);
+	s->recent = NULL;
 	tlb_fence_all(&s->tlb, HPA(0)); /* pairs with the W bits cleared by table_disarm() */
 }
 
@@ -141,6 +143,7 @@ void space_reset(struct space *s, struct space *template)
 	lock_acquire(&s->lock);
 	old = s->root;
 	s->root = template->root;
+	s->recent = NULL;
 	tlb_fence_all(&s->tlb, ptr_hpa(s->root->pte));
 	lock_release(&s->lock);
 	table_put(old);
@@ -232,8 +235,16 @@ static struct table *own_below(struct walk *w, struct table *parent, u32 i)
 /* Down to `level` (0 or 1), or to a block that is ours alone. */
 static enum err own_path(struct walk *w, u32 level)
 {
-	enum err e = own_root(w);
+	struct space *s = w->s;
+	gpa_t begin = GPA(ALIGN_DOWN(w->gpa.v, BLOCK_SIZE));
+	enum err e;
 
+	/* Writes come in crowds, and only share, fork and reset take a path away from us. */
+	if (level == 0 && s->recent && s->recent_gpa.v == begin.v) {
+		w->path[0] = s->recent;
+		return ERR_OK;
+	}
+	e = own_root(w);
 	for (u32 l = 2; e == ERR_OK && l > level; l--) {
 		struct table *t = w->path[l];
 		u32 i = pte_index(w->gpa, l);
@@ -247,6 +258,10 @@ static enum err own_path(struct walk *w, u32 level)
 		w->path[l - 1] = own_below(w, t, i);
 		if (!w->path[l - 1])
 			e = ERR_NOMEM;
+	}
+	if (e == ERR_OK && level == 0) {
+		s->recent = w->path[0];
+		s->recent_gpa = begin;
 	}
 	return e;
 }

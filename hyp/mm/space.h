@@ -48,9 +48,12 @@ struct space {
 	struct region region[SPACE_REGIONS_MAX]; /* I */
 	u32 n_regions;                           /* I */
 	bool frozen;                             /* s: a template; never written again */
-	struct tlb tlb;                          /*   what harts may have cached of it: mm/tlb.h */
-	u64 breaks[BREAK_N_CLASSES];             /* s */
-	LIST_ENTRY(space) link;                  /*   list of all spaces, under its own lock */
+	struct table *
+		recent; /* s: level-0 table of the last break, path and all ours alone; NULL: none */
+	gpa_t recent_gpa;            /* s: where what it maps begins */
+	struct tlb tlb;              /*   what harts may have cached of it: mm/tlb.h */
+	u64 breaks[BREAK_N_CLASSES]; /* s */
+	LIST_ENTRY(space) link;      /*   list of all spaces, under its own lock */
 };
 
 /* Once at boot, after frame_init: the zero frame, VMIDs. */

@@ -160,12 +160,13 @@ void table_set(struct table *t, u32 i, u64 pte)
 
 static void derive_leaves(struct table *copy, const struct table *t)
 {
+	struct frame_map map = frame_map();
 	u32 i;
 
 	page_copy(copy->pte, t->pte);
 	memcpy(copy->counted, t->counted, sizeof(copy->counted));
-	FOR_EACH_BIT(t->counted, i)
-	frame_get(frame_of(pte_hpa(t->pte[i])));
+	FOR_EACH_BIT (t->counted, i)
+		frame_get(frame_in(map, pte_hpa(t->pte[i])));
 	copy->block = t->block;
 	if (t->block)
 		atomic_fetch_add_explicit(&t->block->count, 1, memory_order_relaxed);
@@ -177,8 +178,7 @@ static void derive_middle(struct table *copy, const struct table *t)
 
 	page_copy(copy->pte, t->pte);
 	memcpy(copy->counted, t->counted, sizeof(copy->counted));
-	FOR_EACH_BIT(t->counted, i)
-	{
+	FOR_EACH_BIT (t->counted, i) {
 		u64 pte = t->pte[i];
 
 		if (pte_is_table(pte))
@@ -224,48 +224,69 @@ struct table *table_split(struct block *b)
 	if (!t)
 		return NULL;
 	t->block = b;
-	for (u32 i = 0; i < N_ENTRIES; i += 8) {
-		for (u32 k = 0; k < 8; k++)
-			t->pte[i + k] = pte + ((u64)(i + k) << PTE_PPN_SHIFT);
+	for (u32 i = 0; i < N_ENTRIES; i += 4, pte += 4 * PTE_NEXT_PAGE) {
+		t->pte[i] = pte;
+		t->pte[i + 1] = pte + PTE_NEXT_PAGE;
+		t->pte[i + 2] = pte + 2 * PTE_NEXT_PAGE;
+		t->pte[i + 3] = pte + 3 * PTE_NEXT_PAGE;
 	}
 	return t;
 }
 
 /* ---- disarm and seal ---- */
 
-/* Frames that this table alone holds become pieces of a new listed block: copies of the
- * table then count them as one.  Without memory for the record they stay as they are. */
-static void table_seal(struct table *t)
+/* Those of the 64 frames from entry i on that this table alone holds become slots of `b`: chained
+ * behind `tail`, their entries pieces without W.  Returns the new tail. */
+static struct frame **seal_word(struct table *t, u32 word, struct block *b, struct frame **tail)
 {
-	struct frame *first = NULL, **tail = &first;
-	struct block *b = block_new_listed(NULL, 0);
-	u32 i;
+	struct frame_map map = frame_map();
+	u64 *pte = &t->pte[word * 64], shared = 0;
+	u16 slot = (u16)(word * 64), n = 0;
 
-	if (!b)
-		return;
-	FOR_EACH_BIT(t->counted, i)
-	{
-		struct frame *f = frame_of(pte_hpa(t->pte[i]));
+	for (u64 left = t->counted[word]; left; left >>= 1, pte++, slot++) {
+		struct frame *f = frame_in(map, pte_hpa(*pte));
 
-		if (atomic_load_explicit(&f->count, memory_order_acquire) > 1)
+		if (!(left & 1))
 			continue;
+		if (atomic_load_explicit(&f->count, memory_order_relaxed) > 1) {
+			shared |= BIT(slot % 64);
+			continue;
+		}
 		f->class = FRAME_BLOCK;
-		f->slot = (u16)i;
+		f->slot = slot;
 		*tail = f;
 		tail = &f->link.next;
-		b->n++;
-		pte_write(&t->pte[i], t->pte[i] | KIND_PIECE);
-		bit_clear(t->counted, i);
+		n++;
+		pte_write(pte, (*pte & ~PTE_W) | KIND_PIECE);
 	}
+	t->counted[word] = shared; /* these have no W to lose */
+	b->n = (u16)(b->n + n);
+	return tail;
+}
+
+/* Frames that this table alone holds become pieces of a new listed block: copies of the table then
+ * count them as one.  False: no memory for the record, nothing has changed. */
+static bool table_seal(struct table *t)
+{
+	struct block *b = block_new_listed(NULL, 0);
+	struct frame **tail;
+
+	if (!b)
+		return false;
+	tail = &b->first;
+	for (u32 word = 0; word < BITMAP_WORDS; word++)
+		tail = seal_word(t, word, b, tail);
+	/* Acquire: pairs with frame_put() of former sharers, for all the counts looked at. */
+	atomic_thread_fence(memory_order_acquire);
 	*tail = NULL;
-	b->first = first;
 	if (b->n)
 		t->block = b;
 	else
 		block_put(b);
+	return true;
 }
 
-static void disarm_below(struct table *t, u32 i)
+static void disarm_entry(struct table *t, u32 i)
 {
 	u64 pte = t->pte[i];
 
@@ -286,14 +307,14 @@ void table_disarm(struct table *t)
 	if (t->level == 2) {
 		for (i = t->lo; i < t->hi; i++)
 			if (t->pte[i])
-				disarm_below(t, i);
+				disarm_entry(t, i);
 		return;
 	}
-	FOR_EACH_BIT(t->armed_at, i)
-	disarm_below(t, i);
+	/* Without a block all that is writable is counted, and sealing sees to it. */
+	if (t->level > 0 || t->block || !table_seal(t))
+		FOR_EACH_BIT (t->armed_at, i)
+			disarm_entry(t, i);
 	memset(t->armed_at, 0, sizeof(t->armed_at));
-	if (t->level == 0 && !t->block)
-		table_seal(t);
 }
 
 /* ---- blocks ---- */
@@ -450,8 +471,7 @@ static void put_entries(struct table *t)
 		}
 		return;
 	}
-	FOR_EACH_BIT(t->counted, i)
-	{
+	FOR_EACH_BIT (t->counted, i) {
 		u64 pte = t->pte[i];
 
 		if (t->level == 0)

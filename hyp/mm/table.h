@@ -42,9 +42,9 @@ struct table {
 };
 
 /* No count-trailing-zeros: without Zbb that is a call.  Tables are mostly full or mostly empty. */
-#define FOR_EACH_BIT(bitmap, i)                                                                    \
-	for (u32 word_ = 0; word_ < BITMAP_WORDS; word_++)                                         \
-		for (u64 left_ = ((i) = word_ * 64, (bitmap)[word_]); left_; left_ >>= 1, (i)++)   \
+#define FOR_EACH_BIT(bitmap, i)                                                                  \
+	for (u32 word_ = 0; word_ < BITMAP_WORDS; word_++)                                       \
+		for (u64 left_ = ((i) = word_ * 64, (bitmap)[word_]); left_; left_ >>= 1, (i)++) \
 			if (left_ & 1)
 
 static inline void bit_set(u64 *bitmap, u32 i)

@@ -21,6 +21,9 @@
  * `-icount sleep=off`, which hands over no input while no timer is armed at all. */
 #define HEARTBEAT_NS 100000000UL
 
+/* Tables that a busy hart frees between two vCPUs: idle ones do most of it, if there are any. */
+#define BUSY_REAP_BUDGET 1U
+
 static const struct run_ops *run_ops;
 
 static u64 poll_deadline(void)
@@ -30,6 +33,7 @@ static u64 poll_deadline(void)
 
 static void poll(void)
 {
+	space_reap(BUSY_REAP_BUDGET);
 	sched_frames_returned();
 	if (run_ops->wanted())
 		run_ops->poll();
