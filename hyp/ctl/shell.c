@@ -287,7 +287,7 @@ static void enter(void)
 	sh.line[0] = 0;
 	cmd.write = to_console;
 	if (command_run(&cmd, line) != ERR_OK)
-		shell_say("%s", cmd.error);
+		shell_say("error: %s", cmd.error);
 }
 
 /* Keys */

@@ -175,6 +175,9 @@ enum err vm_reset(struct vm *vm)
 	copy_state(vm, vm->template);
 	vm->off_reason = NULL;
 	vm->result_len = 0;
+	/* It starts anew: what it does from now on is measured from now. */
+	vm->stats.created = time_now();
+	vm->stats.first_entry = vm->stats.first_exit = vm->stats.ready = vm->stats.done = 0;
 	if (!was_paused)
 		vm_go_on(vm);
 	lock_release(&vm->lock);

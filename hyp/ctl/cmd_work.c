@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The mailbox from the outside: a payload for a guest that waits in NEXT, and the
+ * result that it has announced with DONE.  Both lie at the start of its window.
+ */
+#include <string.h>
+#include "ctl/command.h"
+#include "ctl/names.h"
+#include "mm/copy.h"
+#include "vm/device.h"
+
+#define SHOWN_MAX 256U /* bytes of a result that are shown */
+
+/* The words after the VM's name, with single blanks between them. */
+static u32 join_words(struct cmd *c, char *text, u32 size)
+{
+	u32 len = 0;
+
+	text[0] = 0;
+	for (u32 i = 1; i < c->n_args; i++) {
+		size_t n = strlen(c->arg[i]);
+
+		if (len + n + 2 > size)
+			break;
+		if (i > 1)
+			text[len++] = ' ';
+		memcpy(text + len, c->arg[i], n + 1);
+		len += (u32)n;
+	}
+	return len;
+}
+
+static enum err give(struct cmd *c, struct vm *vm)
+{
+	u32 state = atomic_load(&vm->state);
+	char text[CMD_LINE_LEN];
+	u32 len = join_words(c, text, sizeof(text));
+	enum err e;
+
+	if (state != VM_RUNNING && state != VM_PAUSED)
+		return cmd_fail(c, ERR_STATE, "%s: takes no work (it is %s)", vm->name,
+		                name_of_state(state));
+	e = copy_to_guest(&vm->space, vm->window.base, text, len);
+	if (e != ERR_OK)
+		return cmd_fail(c, e, "%s: its window: %s", vm->name, err_name(e));
+	device_ops->give_work(vm, len);
+	return ERR_OK;
+}
+
+static enum err run_give(struct cmd *c)
+{
+	struct vm *vm;
+	enum err e = cmd_take_vm(c, c->arg[0], &vm);
+
+	if (e != ERR_OK)
+		return e;
+	e = give(c, vm);
+	vm_put(vm);
+	return e;
+}
+
+static enum err show_result(struct cmd *c, struct vm *vm)
+{
+	u32 len = vm->result_len < SHOWN_MAX ? vm->result_len : SHOWN_MAX;
+	char text[SHOWN_MAX + 1];
+	enum err e;
+
+	if (vm->stats.done == 0)
+		return cmd_fail(c, ERR_STATE, "%s: no result yet", vm->name);
+	e = copy_from_guest(&vm->space, text, vm->window.base, len);
+	if (e != ERR_OK)
+		return cmd_fail(c, e, "%s: its window: %s", vm->name, err_name(e));
+	for (u32 i = 0; i < len; i++)
+		if (text[i] < ' ' || text[i] > '~')
+			text[i] = '.';
+	text[len] = 0;
+	cmd_printf(c, "%s: %u bytes: %s%s\n", vm->name, vm->result_len, text,
+	           len < vm->result_len ? "..." : "");
+	return ERR_OK;
+}
+
+static enum err run_result(struct cmd *c)
+{
+	struct vm *vm;
+	enum err e = cmd_take_vm(c, c->arg[0], &vm);
+
+	if (e != ERR_OK)
+		return e;
+	e = show_result(c, vm);
+	vm_put(vm);
+	return e;
+}
+
+static const struct command commands[] = {
+	{ "give", "VM [TEXT]", "work for a guest that waits in NEXT: TEXT is its payload", 1,
+	  CMD_WORDS_MAX, run_give },
+	{ "result", "VM", "what the guest left in its window at its last DONE", 1, 1, run_result },
+};
+
+const struct command_group cmd_work = { "Work", commands, ARRAY_LEN(commands) };
