@@ -119,7 +119,7 @@ static void check_inheritance(void)
 	check(csr_read(sip) >> IRQ_SOFT & 1, "the pending software interrupt was not cloned");
 	check(csr_read(scounteren) == 5, "scounteren is 0x%lx", csr_read(scounteren));
 	check(ticks() >= frozen_ticks, "time went back from %lu to %lu", frozen_ticks, ticks());
-	while (!(csr_read(sip) >> IRQ_TIMER & 1))
+	while (!timer_pending())
 		check(ticks() < end, "the timer that was armed before the freeze never fires");
 	sbi_set_timer(UINT64_MAX);
 	check(get8(UART_SCRATCH) == 0x5c, "UART scratch register 0x%x", get8(UART_SCRATCH));
@@ -158,7 +158,7 @@ static void write_rounds(u64 id)
 		u64 salt = id << 20 | round << 4;
 		for (u64 i = 0; i < n_pages; i++) {
 			write_page(i, salt);
-			if (round == 1 || i % 16 == 0)
+			if (round == 1 || i % 64 == 0)
 				ask_second(i, pattern(i, salt));
 		}
 		delay_ms(1);

@@ -3,7 +3,7 @@
 
 import pytest
 
-from pando import BUILD, Pando, guest, make_bundle
+from pando import BUILD, QEMU, Pando, guest, make_bundle, qemu_version
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,9 +35,11 @@ def start(request, tmp_path):
 
     def begin(*bundle, tiny=(), **options):
         args = list(bundle)
+        # In QEMU 7.2 a guest's sip does not show timer interrupts; they are taken all the same.
+        quirk = "" if (qemu_version(options.get("qemu", QEMU)) or (0, 0)) >= (8, 0) else "sip=0"
         for name, image, keys, bootargs in tiny:
             args += ["--vm", f"{name},kernel={guest(image)},{keys}"]
-            args += ["--bootargs", f"{name}={bootargs}"] if bootargs else []
+            args += ["--bootargs", f"{name}={bootargs} {quirk}".rstrip()]
         path = make_bundle(tmp_path / f"bundle{len(running)}.dtb", *args)
         return begin_with(path, **options)
 

@@ -4,6 +4,7 @@
 A reader thread plays terminal: it applies carriage return and "erase line", so that the prompt that Pando takes off the
 screen and draws again around other output never shows up twice. What remains are whole lines, and the current one."""
 
+import functools
 import os
 import pathlib
 import re
@@ -24,6 +25,7 @@ class Failure(AssertionError):
     """What a guest, Pando or QEMU did instead; with the end of the screen."""
 
 
+@functools.cache
 def qemu_version(which=QEMU):
     """(major, minor) of the QEMU that scripts/qemu chooses, or None if there is none."""
     run = subprocess.run([TOP / "scripts/qemu", "--qemu", which, "--version"], capture_output=True, text=True, check=False)

@@ -65,7 +65,7 @@ BASIC = {
     "lrsc-1-hart": one("lrsc", 2, 1, limit=90),
     "lrsc-2-harts": one("lrsc", 2, 2, limit=60),
     "smc": one("smc", 2, 2),
-    "smc-1-hart": one("smc", 2, 1, limit=90),
+    "smc-1-hart": one("smc", 2, 1, bootargs="rounds=500", limit=90),
     "memory-small": one("memory", memory="2M"),
     "memory-64M": one("memory", memory="64M", limit=60),
     "memory-odd": one("memory", memory="18M"),
@@ -96,9 +96,7 @@ def check(start, run):
     if VERSION is None or VERSION < run.qemu:
         pytest.skip(f"needs QEMU {run.qemu[0]}.{run.qemu[1]}")
     names = [f"{vm.guest}{i}" for i, vm in enumerate(run.vms)]
-    tiny = [
-        (name, vm.guest, f"memory={vm.memory},vcpus={vm.vcpus},autoboot=0", vm.bootargs) for name, vm in zip(names, run.vms)
-    ]
+    tiny = [(n, vm.guest, f"memory={vm.memory},vcpus={vm.vcpus},autoboot=0", vm.bootargs) for n, vm in zip(names, run.vms)]
     pando = start(tiny=tiny, harts=run.harts, cpu=run.cpu, machine=run.machine, mem=run.mem)
     before = pando.frames()
     for name in names:
@@ -123,10 +121,10 @@ def test_cpu(start, name):
 
 
 @pytest.mark.skipif(QEMU != "newest" or VERSION is None or VERSION == qemu_version("system"), reason="only one QEMU here")
-@pytest.mark.parametrize("guests", [("traps", "timer", "mmio", "sbi"), ("ipi", "rfence"), ("hsm", "lrsc", "fp")], ids="-".join)
+@pytest.mark.parametrize("guests", [("traps", "timer", "mmio", "sbi"), ("ipi", "rfence", "wfi"), ("hsm", "lrsc", "fp")], ids="-".join)
 def test_system_qemu(start, guests):
     """The distribution's own QEMU, where a newer one serves the other tests."""
-    tiny = [(g, g, "memory=4M,vcpus=2,autoboot=0", "rounds=3000" if g != "hsm" else "rounds=100") for g in guests]
+    tiny = [(g, g, "memory=4M,vcpus=2,autoboot=0", f"rounds={100 if g == 'hsm' else 3000}") for g in guests]
     pando = start(tiny=tiny, harts=2, qemu="system")
     before = pando.frames()
     for g in guests:
@@ -148,8 +146,6 @@ def test_out_of_memory(start):
     other = "b" if waiting == "a" else "a"
     pando.line(rf"\b{other}: waits for memory", 60)
     pando.verdict("clock", "timer", 60)
-    pando.run("kill clock")
-    assert any("memory" in line for line in pando.command("boot clock")), "nobody said that there is no memory to boot with"
     pando.audit()
     pando.run(f"kill {waiting}")
     pando.verdict(other, "nomem", 120)

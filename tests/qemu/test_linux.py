@@ -46,7 +46,7 @@ def test_system_qemu(start, linux):
 
 def demo(linux, clones, *flags, expect=EXPECT, vcpus=2):
     options = ",".join([f"template=linux,clones={clones},expect={expect}", *flags])
-    return [*linux(vcpus=vcpus), "--demo", options]
+    return [*linux(vcpus=vcpus, autoboot=0), "--demo", options]
 
 
 @pytest.mark.parametrize("harts", [1, 2])
@@ -69,11 +69,15 @@ def test_demo_with_a_wrong_result(start, linux, tmp_path):
 
 
 def test_demo_from_the_shell(start, linux):
+    """Twice in a row, and refused while there are other VMs."""
     pando = start(*demo(linux, 20), mem="2G")
-    pando.line(r"\blinux: ready after", 150)
-    pando.prompt()
-    pando.type("demo -n 3\r")
-    pando.line(r"^PASS: demo: 3 clones", 240)
+    for _ in range(2):
+        pando.prompt()
+        mark = pando.mark()
+        pando.type("demo -n 3\r")
+        pando.line(r"^PASS: demo: 3 clones", 240, mark)
+    pando.run("boot linux")
+    assert any("demo:" in line for line in pando.command("demo -n 3"))
     pando.audit()
     pando.quit()
 

@@ -232,6 +232,24 @@ void sbi_set_timer(u64 deadline)
 	check(r.error == SBI_OK, "SBI set_timer: error %ld", r.error);
 }
 
+bool timer_pending(void)
+{
+	struct hart *h = this_hart();
+	u64 n = h->irqs[IRQ_TIMER], sie = csr_read(sstatus) & SSTATUS_SIE;
+	bool shows = csr_read(sip) >> IRQ_TIMER & 1;
+	csr_set(sie, 1UL << IRQ_TIMER);
+	csr_set(sstatus, SSTATUS_SIE);
+	csr_clear(sstatus, SSTATUS_SIE);
+	csr_clear(sie, 1UL << IRQ_TIMER);
+	csr_set(sstatus, sie);
+	bool taken = h->irqs[IRQ_TIMER] != n;
+	check(taken || !shows, "sip shows a timer interrupt that is not taken");
+	/* A timer may fire between the two looks. */
+	if (taken && !shows && guest_arg("sip", 1))
+		check(csr_read(sip) >> IRQ_TIMER & 1, "a timer interrupt is taken that sip does not show");
+	return taken;
+}
+
 void send_ipi(u64 hart_id)
 {
 	struct sbi_ret r = sbi(EID_IPI, 0, 1, hart_id, 0, 0, 0);
