@@ -41,8 +41,8 @@ static void use_pages(u64 id)
 {
 	for (u64 i = 0; i < n_pages; i++) {
 		if (use_of(id, i) == 1)
-			check(get64(VA + i * PAGE) == pattern(i, 1), "clone %lu reads 0x%lx in page %lu", id,
-			      get64(VA + i * PAGE), i);
+			check(get64(VA + i * PAGE) == pattern(i, 1),
+			      "clone %lu reads 0x%lx in page %lu", id, get64(VA + i * PAGE), i);
 		else if (use_of(id, i) == 2)
 			put64(VA + i * PAGE, pattern(i, id + 2));
 	}
@@ -52,7 +52,8 @@ static void check_marks(u64 id)
 {
 	for (u64 i = 0; i < n_pages; i++) {
 		u64 want = use_of(id, i) == 0 ? 0 : use_of(id, i) == 1 ? PTE_A : PTE_A | PTE_D;
-		check(marks(i) == want, "clone %lu: marks of page %lu are 0x%lx, not 0x%lx", id, i, marks(i), want);
+		check(marks(i) == want, "clone %lu: marks of page %lu are 0x%lx, not 0x%lx", id, i,
+		      marks(i), want);
 	}
 }
 
@@ -74,8 +75,8 @@ static void move_pages(u64 id)
 			fence_all();
 		else
 			sbi(EID_RFENCE, 1, 0, UINT64_MAX, VA + i * PAGE, 2 * PAGE, 0);
-		check(get64(VA + i * PAGE) == b && get64(VA + (i + 1) * PAGE) == a, "clone %lu: pages %lu and %lu after a swap",
-		      id, i, i + 1);
+		check(get64(VA + i * PAGE) == b && get64(VA + (i + 1) * PAGE) == a,
+		      "clone %lu: pages %lu and %lu after a swap", id, i, i + 1);
 	}
 }
 
@@ -90,7 +91,8 @@ void guest_main(void)
 		entry[i] = page_map(root, VA + i * PAGE, area + i * PAGE, 0, PTE_R | PTE_W);
 	}
 	page_enable(root, 0);
-	u32 id = machine.mailbox ? mailbox_ready() : 1; /* without a mailbox the tables are at least its own */
+	u32 id = machine.mailbox ? mailbox_ready()
+	                         : 1; /* without a mailbox the tables are at least its own */
 	use_pages(id);
 	check_contents(id);
 	if (guest_arg("strict", 1))

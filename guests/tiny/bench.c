@@ -9,10 +9,10 @@
 
 const char guest_name[] = "bench";
 
-#define REGION (2UL << 20)
+#define REGION   (2UL << 20)
 #define UART_RBR 0x10000000UL
 #define UART_LSR 0x10000005UL
-#define N 48UL /* samples of a figure */
+#define N        48UL /* samples of a figure */
 
 static u64 sample[N], overhead;
 
@@ -27,7 +27,10 @@ static void wait_key(const char *stage)
 static u64 cost_store(u64 at)
 {
 	u64 before, after;
-	__asm__ volatile("rdinstret %0\n\tsd %2, 8(%2)\n\trdinstret %1" : "=&r"(before), "=&r"(after) : "r"(at) : "memory");
+	__asm__ volatile("rdinstret %0\n\tsd %2, 8(%2)\n\trdinstret %1"
+	                 : "=&r"(before), "=&r"(after)
+	                 : "r"(at)
+	                 : "memory");
 	return after - before;
 }
 
@@ -35,20 +38,21 @@ static u64 cost_load(u64 at)
 {
 	u64 before, after, v;
 	__asm__ volatile("rdinstret %0\n\tld %2, 8(%3)\n\trdinstret %1"
-			 : "=&r"(before), "=&r"(after), "=&r"(v)
-			 : "r"(at)
-			 : "memory");
+	                 : "=&r"(before), "=&r"(after), "=&r"(v)
+	                 : "r"(at)
+	                 : "memory");
 	return after - before;
 }
 
 static u64 cost_sbi(u64 unused)
 {
-	register u64 a7 __asm__("a7") = EID_BASE, a6 __asm__("a6") = 0, a0 __asm__("a0") = unused, a1 __asm__("a1") = 0;
+	register u64 a7 __asm__("a7") = EID_BASE, a6 __asm__("a6") = 0, a0 __asm__("a0") = unused,
+			a1 __asm__("a1") = 0;
 	u64 before, after;
 	__asm__ volatile("rdinstret %0\n\tecall\n\trdinstret %1"
-			 : "=&r"(before), "=&r"(after), "+r"(a0), "+r"(a1), "+r"(a6), "+r"(a7)
-			 :
-			 : "memory");
+	                 : "=&r"(before), "=&r"(after), "+r"(a0), "+r"(a1), "+r"(a6), "+r"(a7)
+	                 :
+	                 : "memory");
 	return after - before;
 }
 
@@ -60,7 +64,8 @@ static void report(const char *name, u64 n)
 			sample[k] = sample[k - 1];
 			sample[k - 1] = t;
 		}
-	print("BENCH %s %lu %lu %lu", name, sample[0] - overhead, sample[n / 2] - overhead, sample[n - 1] - overhead);
+	print("BENCH %s %lu %lu %lu", name, sample[0] - overhead, sample[n / 2] - overhead,
+	      sample[n - 1] - overhead);
 }
 
 /* n samples of `cost`, at `at`, `at` + step, ... */
@@ -85,7 +90,8 @@ static void before_freeze(u64 base)
 	measure("zero-fill", cost_store, base + PAGE, PAGE, N);
 	measure("zero-map", cost_load, base + 100 * PAGE, PAGE, N);
 	measure("store-to-zero-page", cost_store, base + 100 * PAGE, PAGE, N);
-	measure("mmio-load", cost_load, UART_RBR - 8, 0, N); /* eight bytes, answered by one register */
+	measure("mmio-load", cost_load, UART_RBR - 8, 0,
+	        N); /* eight bytes, answered by one register */
 }
 
 static u8 in_block[3 * PAGE] __attribute__((aligned(4096))); /* the image lies in a 2 MiB block */
@@ -95,10 +101,11 @@ static u8 in_block[3 * PAGE] __attribute__((aligned(4096))); /* the image lies i
 static void ready_and_first_stores(u64 at)
 {
 	u64 t0, t1, t2;
-	__asm__ volatile("sw zero, 0(%3)\n\tli %0, 30000000\n1:\taddi %0, %0, -1\n\tbnez %0, 1b\n\trdinstret %0\n\tsd %4, 8(%4)\n\trdinstret %1\n\tsd %5, 8(%5)\n\trdinstret %2"
-			 : "=&r"(t0), "=&r"(t1), "=&r"(t2)
-			 : "r"(machine.mailbox + MB_READY), "r"(at), "r"((u64)in_block)
-			 : "memory");
+	__asm__ volatile(
+		"sw zero, 0(%3)\n\tli %0, 30000000\n1:\taddi %0, %0, -1\n\tbnez %0, 1b\n\trdinstret %0\n\tsd %4, 8(%4)\n\trdinstret %1\n\tsd %5, 8(%5)\n\trdinstret %2"
+		: "=&r"(t0), "=&r"(t1), "=&r"(t2)
+		: "r"(machine.mailbox + MB_READY), "r"(at), "r"((u64)in_block)
+		: "memory");
 	sample[0] = t1 - t0;
 	report("first-break", 1);
 	sample[0] = t2 - t1;

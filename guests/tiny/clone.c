@@ -12,10 +12,10 @@
 
 const char guest_name[] = "clone";
 
-#define UART_SCRATCH 0x10000007UL
+#define UART_SCRATCH   0x10000007UL
 #define PLIC_PRIORITY3 0x0c00000cUL
-#define WINDOW_MARK 0x5044ff00aa551234UL
-#define FP_SEED 0x123456789aUL
+#define WINDOW_MARK    0x5044ff00aa551234UL
+#define FP_SEED        0x123456789aUL
 
 void fp_fill(u64 seed, u64 fcsr);
 u64 fp_check(u64 seed, u64 fcsr);
@@ -39,10 +39,11 @@ static void write_page(u64 i, u64 salt)
 static void check_page(u64 i, u64 salt, const char *when)
 {
 	check(get64(page(i)) == pattern(i, salt) && get64(page(i) + 2040) == pattern(i, salt + 1) &&
-		      get64(page(i) + 4088) == pattern(i, salt + 2),
-	      "clone %u, %s: page %lu holds 0x%lx, not 0x%lx", mailbox_get(MB_CLONE_ID), when, i, get64(page(i)),
-	      pattern(i, salt));
-	check(get64(page(i) + 1024) == 0, "clone %u, %s: page %lu has a word nobody wrote", mailbox_get(MB_CLONE_ID), when, i);
+	              get64(page(i) + 4088) == pattern(i, salt + 2),
+	      "clone %u, %s: page %lu holds 0x%lx, not 0x%lx", mailbox_get(MB_CLONE_ID), when, i,
+	      get64(page(i)), pattern(i, salt));
+	check(get64(page(i) + 1024) == 0, "clone %u, %s: page %lu has a word nobody wrote",
+	      mailbox_get(MB_CLONE_ID), when, i);
 }
 
 /* The second vCPU reads what it is asked, compares it with what it is told, and writes a page of its own. */
@@ -69,15 +70,17 @@ static void ask_second(u64 i, u64 expected)
 	atomic_store(&question, ++serial << 16 | i);
 	while (!atomic_load(&answer))
 		check(ticks() < end, "the second vCPU does not answer for page %lu", i);
-	check(atomic_load(&answer) == expected, "the second vCPU reads 0x%lx in page %lu, not 0x%lx", atomic_load(&answer),
-	      i, expected);
-	check(get64(page(2 * n_pages + i)) == (serial << 16 | i), "the second vCPU's write to its page %lu is lost", i);
+	check(atomic_load(&answer) == expected,
+	      "the second vCPU reads 0x%lx in page %lu, not 0x%lx", atomic_load(&answer), i,
+	      expected);
+	check(get64(page(2 * n_pages + i)) == (serial << 16 | i),
+	      "the second vCPU's write to its page %lu is lost", i);
 }
 
 static void set_code(u32 value)
 {
 	code[0] = value << 20 | 0x513; /* li a0, value */
-	code[1] = 0x8067;	       /* ret */
+	code[1] = 0x8067;              /* ret */
 	__asm__ volatile("fence.i" ::: "memory");
 }
 
@@ -93,11 +96,13 @@ static void set_up(void)
 	area = free_start();
 	n_pages = guest_arg("pages", 256);
 	n_rounds = guest_arg("rounds", 20);
-	check(area + 3 * n_pages * PAGE <= free_end(), "not enough memory for %lu pages", 3 * n_pages);
+	check(area + 3 * n_pages * PAGE <= free_end(), "not enough memory for %lu pages",
+	      3 * n_pages);
 	for (u64 i = 0; i < 2 * n_pages; i++)
 		write_page(i, 0);
 	if (machine.n_harts > 1) {
-		check(hart_start(other_hart(0), second, root) == SBI_OK, "start of the second vCPU");
+		check(hart_start(other_hart(0), second, root) == SBI_OK,
+		      "start of the second vCPU");
 		ask_second(0, pattern(0, 0));
 	}
 	put64(machine.window, WINDOW_MARK);
@@ -135,15 +140,21 @@ static void first_writes(u64 id)
 {
 	u64 at = page(1), old, failed;
 	__asm__ volatile("amoswap.d %0, %1, (%2)" : "=&r"(old) : "r"(id), "r"(at) : "memory");
-	check(old == pattern(1, 0) && get64(at) == id, "AMO on a shared page: 0x%lx, then 0x%lx", old, get64(at));
+	check(old == pattern(1, 0) && get64(at) == id, "AMO on a shared page: 0x%lx, then 0x%lx",
+	      old, get64(at));
 	at = page(2);
 	do
-		__asm__ volatile("lr.d %0, (%2)\n sc.d %1, %3, (%2)" : "=&r"(old), "=&r"(failed) : "r"(at), "r"(id) : "memory");
+		__asm__ volatile("lr.d %0, (%2)\n sc.d %1, %3, (%2)"
+		                 : "=&r"(old), "=&r"(failed)
+		                 : "r"(at), "r"(id)
+		                 : "memory");
 	while (failed);
-	check(old == pattern(2, 0) && get64(at) == id, "LR/SC on a shared page: 0x%lx, then 0x%lx", old, get64(at));
+	check(old == pattern(2, 0) && get64(at) == id, "LR/SC on a shared page: 0x%lx, then 0x%lx",
+	      old, get64(at));
 	at = page(4) - 3; /* over pages 3 and 4, both shared */
 	put64(at, id << 24 | 0xabcdef);
-	check(get64(at) == (id << 24 | 0xabcdef), "a store over two shared pages: 0x%lx", get64(at));
+	check(get64(at) == (id << 24 | 0xabcdef), "a store over two shared pages: 0x%lx",
+	      get64(at));
 	put64(page(4) - 8, pattern(3, 2));
 	put64(page(4), pattern(4, 0));
 	check_page(3, 0, "after the store over two pages");
@@ -177,8 +188,8 @@ void guest_main(void)
 	u32 id = mailbox_ready();
 	check_inheritance();
 	check(id != 0, "a clone with number 0");
-	print("clone %u generation %u entropy %08x%08x", id, mailbox_get(MB_GENERATION), mailbox_get(MB_ENTROPY),
-	      mailbox_get(MB_ENTROPY));
+	print("clone %u generation %u entropy %08x%08x", id, mailbox_get(MB_GENERATION),
+	      mailbox_get(MB_ENTROPY), mailbox_get(MB_ENTROPY));
 	first_writes(id);
 	write_rounds(id);
 	for (u64 i = 0; i < 64; i += 8)

@@ -8,7 +8,7 @@
 
 const char guest_name[] = "echo";
 
-#define UART 0x10000000UL
+#define UART     0x10000000UL
 #define UART_IRQ 10U
 
 static char line[200];

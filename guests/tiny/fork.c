@@ -13,7 +13,8 @@ static u64 expected[1024];
 
 void guest_main(void)
 {
-	u64 n = guest_arg("pages", 200), area = free_start(), length = ms(guest_arg("ms", 4000)), end = ticks() + length;
+	u64 n = guest_arg("pages", 200), area = free_start(), length = ms(guest_arg("ms", 4000)),
+	    end = ticks() + length;
 	u32 generation = machine.mailbox ? mailbox_get(MB_GENERATION) : 0, first = generation;
 	u64 n_rounds = 0;
 	print("running");
@@ -21,8 +22,8 @@ void guest_main(void)
 		for (u64 i = 0; i < n; i++) {
 			u64 at = area + i * PAGE;
 			check(get64(at) == expected[i] && get64(at + 4088) == expected[i],
-			      "generation %u, round %lu: page %lu holds 0x%lx, not 0x%lx", generation, round, i, get64(at),
-			      expected[i]);
+			      "generation %u, round %lu: page %lu holds 0x%lx, not 0x%lx",
+			      generation, round, i, get64(at), expected[i]);
 			if ((i + round) % 3)
 				continue;
 			expected[i] = pattern(i, (u64)generation << 32 | round);
@@ -33,8 +34,8 @@ void guest_main(void)
 		if (!machine.mailbox || mailbox_get(MB_GENERATION) == generation)
 			continue;
 		generation = mailbox_get(MB_GENERATION);
-		print("generation %u comes from %u, clone id %u, in round %lu", generation, first, mailbox_get(MB_CLONE_ID),
-		      round);
+		print("generation %u comes from %u, clone id %u, in round %lu", generation, first,
+		      mailbox_get(MB_CLONE_ID), round);
 		first = generation;
 		end = ticks() + length;
 	}

@@ -10,10 +10,10 @@
 
 const char guest_name[] = "fp";
 
-#define FS_OFF 0UL
+#define FS_OFF     0UL
 #define FS_INITIAL 1UL
-#define FS_CLEAN 2UL
-#define FS_DIRTY 3UL
+#define FS_CLEAN   2UL
+#define FS_DIRTY   3UL
 
 void fp_fill(u64 seed, u64 fcsr);
 u64 fp_check(u64 seed, u64 fcsr);
@@ -55,27 +55,22 @@ static void test_fs(void)
 static void leave(u64 round)
 {
 	switch (round % 4) {
-	case 0:
-		(void)sbi_has(EID_TIME);
-		break;
+	case 0: (void)sbi_has(EID_TIME); break;
 	case 1:
 		sbi_set_timer(ticks() + ms(1));
 		csr_set(sie, 1UL << IRQ_TIMER);
 		wfi();
 		csr_clear(sie, 1UL << IRQ_TIMER);
 		break;
-	case 2:
-		delay_ms(5);
-		break;
-	default:
-		(void)get8(0x10000005);
-		break;
+	case 2: delay_ms(5); break;
+	default: (void)get8(0x10000005); break;
 	}
 }
 
 static void keep(void *arg)
 {
-	u64 seed = (u64)arg << 32 | this_hart()->id << 24, end = ticks() + ms(guest_arg("ms", 1500));
+	u64 seed = (u64)arg << 32 | this_hart()->id << 24,
+	    end = ticks() + ms(guest_arg("ms", 1500));
 	set_fs(FS_INITIAL);
 	for (u64 round = 0; ticks() < end; round++) {
 		u64 fcsr = (round % 5) << 5 | (seed >> 32) % 32;

@@ -8,7 +8,7 @@ const char guest_name[] = "hello";
 
 void guest_main(void)
 {
-	print("hello from hart %lu of %lu, %lu MiB of RAM at 0x%lx", this_hart()->id, machine.n_harts,
-	      machine.ram_len >> 20, machine.ram_base);
+	print("hello from hart %lu of %lu, %lu MiB of RAM at 0x%lx", this_hart()->id,
+	      machine.n_harts, machine.ram_len >> 20, machine.ram_base);
 	print("isa %s, bootargs '%s'", machine.isa, machine.bootargs);
 }

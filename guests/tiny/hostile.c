@@ -27,24 +27,24 @@ static u64 rnd(u64 below)
 static u64 bad_value(void)
 {
 	const u64 some[] = { 0,
-			     1,
-			     2,
-			     63,
-			     64,
-			     4095,
-			     UINT64_MAX,
-			     UINT64_MAX - PAGE,
-			     1UL << 63,
-			     1UL << 40,
-			     1UL << 32,
-			     0x0c000000,
-			     0x10000000,
-			     0x04000000,
-			     machine.window,
-			     machine.ram_base + machine.ram_len - 4,
-			     machine.ram_base - 4,
-			     (u64)scratch,
-			     (u64)scratch + PAGE - 2 };
+		             1,
+		             2,
+		             63,
+		             64,
+		             4095,
+		             UINT64_MAX,
+		             UINT64_MAX - PAGE,
+		             1UL << 63,
+		             1UL << 40,
+		             1UL << 32,
+		             0x0c000000,
+		             0x10000000,
+		             0x04000000,
+		             machine.window,
+		             machine.ram_base + machine.ram_len - 4,
+		             machine.ram_base - 4,
+		             (u64)scratch,
+		             (u64)scratch + PAGE - 2 };
 	if (rnd(4) == 0)
 		return random_next(&seed);
 	return some[rnd(sizeof some / sizeof some[0])] + (rnd(4) ? 0 : rnd(16));
@@ -53,14 +53,17 @@ static u64 bad_value(void)
 /* All but the calls that end or silence this guest when they succeed. */
 static void try_sbi(void)
 {
-	static const u64 eids[] = { EID_BASE, EID_TIME, EID_IPI, EID_RFENCE, EID_HSM, EID_DBCN, EID_SRST, 1, 2, 5, 6, 7, 0x504d55 };
+	static const u64 eids[] = { EID_BASE, EID_TIME, EID_IPI, EID_RFENCE, EID_HSM,
+		                    EID_DBCN, EID_SRST, 1,       2,          5,
+		                    6,        7,        0x504d55 };
 	u64 eid = eids[rnd(sizeof eids / sizeof eids[0])], fid = rnd(9) ? rnd(6) : bad_value();
 	if (eid == EID_SRST || (eid == EID_HSM && (fid == 1 || fid == 3)))
 		return;
 	if (eid == EID_DBCN && fid == 2)
 		return; /* prints nonsense */
 	if (eid == EID_HSM && fid == 0) {
-		sbi(eid, fid, bad_value(), bad_value() | 1, 0, 0, 0); /* no start at a real address */
+		sbi(eid, fid, bad_value(), bad_value() | 1, 0, 0,
+		    0); /* no start at a real address */
 		return;
 	}
 	u64 a1 = bad_value();
@@ -72,37 +75,22 @@ static void try_sbi(void)
 static void access_once(u64 addr)
 {
 	switch (random_next(&seed) >> 20 & 7) {
-	case 0:
-		(void)get8(addr);
-		break;
-	case 1:
-		(void)*(volatile u16 *)addr;
-		break;
-	case 2:
-		(void)get32(addr);
-		break;
-	case 3:
-		(void)get64(addr);
-		break;
-	case 4:
-		put8(addr, random_next(&seed));
-		break;
-	case 5:
-		*(volatile u16 *)addr = (u16)random_next(&seed);
-		break;
-	case 6:
-		put32(addr, random_next(&seed));
-		break;
-	default:
-		put64(addr, random_next(&seed));
-		break;
+	case 0: (void)get8(addr); break;
+	case 1: (void)*(volatile u16 *)addr; break;
+	case 2: (void)get32(addr); break;
+	case 3: (void)get64(addr); break;
+	case 4: put8(addr, random_next(&seed)); break;
+	case 5: *(volatile u16 *)addr = (u16)random_next(&seed); break;
+	case 6: put32(addr, random_next(&seed)); break;
+	default: put64(addr, random_next(&seed)); break;
 	}
 }
 
 /* The UART's data register and the mailbox's NEXT, READY and DONE are left out: they are meant to be heard. */
 static void try_mmio(void)
 {
-	const u64 base[] = { 0x0c000000, 0x0c000000, 0x0c002000, 0x0c200000, 0x10000001, 0x04000020, 0x04001000, 0, 0x30000000 };
+	const u64 base[] = { 0x0c000000, 0x0c000000, 0x0c002000, 0x0c200000, 0x10000001,
+		             0x04000020, 0x04001000, 0,          0x30000000 };
 	u64 addr = base[rnd(sizeof base / sizeof base[0])];
 	if (addr == 0x10000001)
 		addr += rnd(7);
@@ -136,14 +124,17 @@ static bool is_spared(u32 insn)
 	u32 csr = insn >> 20;
 	if ((insn & 0x7f) != 0x73)
 		return false;
-	if (!(insn >> 12 & 7)) /* ecall, wfi, sret, fences: ecall could stop us; sret is as good as a jump */
+	if (!(insn >> 12 &
+	      7)) /* ecall, wfi, sret, fences: ecall could stop us; sret is as good as a jump */
 		return insn == 0x73 || (insn & 0xfff07fff) == 0x10200073;
-	return csr == 0x140 || csr == 0x105 || csr == 0x100 || csr == 0x104 || csr == 0x180 || csr == 0x144 || csr == 0x14d;
+	return csr == 0x140 || csr == 0x105 || csr == 0x100 || csr == 0x104 || csr == 0x180 ||
+	       csr == 0x144 || csr == 0x14d;
 }
 
 static u32 random_insn(void)
 {
-	static const u32 opcodes[] = { 0x03, 0x23, 0x2f, 0x73, 0x0f, 0x07, 0x27, 0x13, 0x33, 0x3b, 0x57, 0x53 };
+	static const u32 opcodes[] = { 0x03, 0x23, 0x2f, 0x73, 0x0f, 0x07,
+		                       0x27, 0x13, 0x33, 0x3b, 0x57, 0x53 };
 	u32 insn;
 	do {
 		insn = (u32)random_next(&seed);
@@ -164,7 +155,9 @@ static void try_instructions(void)
 	for (u32 i = 0; i < 64; i++)
 		code[i] = i < 8 ? random_insn() : 0; /* then illegal ones */
 	for (u32 i = 0; i < 32; i++)
-		regs[i] = rnd(2) ? (u64)scratch + PAGE + rnd(2 * PAGE) : rnd(2) ? 0x0c000000 + rnd(0x10000) : rnd(4096);
+		regs[i] = rnd(2)   ? (u64)scratch + PAGE + rnd(2 * PAGE)
+		          : rnd(2) ? 0x0c000000 + rnd(0x10000)
+		                   : rnd(4096);
 	__asm__ volatile("fence.i" ::: "memory");
 	sbi_set_timer(ticks() + ms(20));
 	csr_set(sie, 1UL << IRQ_TIMER);

@@ -11,7 +11,7 @@ const char guest_name[] = "hsm";
 
 enum { START, STOP, STATUS, SUSPEND };
 enum { STARTED, STOPPED, START_PENDING, STOP_PENDING, SUSPENDED };
-#define SUSPEND_RETENTIVE 0UL
+#define SUSPEND_RETENTIVE     0UL
 #define SUSPEND_NON_RETENTIVE 0x80000000UL
 
 static _Atomic u64 runs[MAX_HARTS];
@@ -40,25 +40,31 @@ static void test_errors(u64 self, u64 other)
 {
 	expect("status of a hart that is not there", hsm(STATUS, 1000, 0, 0), SBI_INVALID_PARAM);
 	expect("status of hart -1", hsm(STATUS, UINT64_MAX, 0, 0), SBI_INVALID_PARAM);
-	expect("start of a hart that is not there", hsm(START, 1000, (u64)image_start, 0), SBI_INVALID_PARAM);
+	expect("start of a hart that is not there", hsm(START, 1000, (u64)image_start, 0),
+	       SBI_INVALID_PARAM);
 	expect("start of itself", hsm(START, self, (u64)image_start, 0), SBI_ALREADY_AVAILABLE);
-	expect("start at an address with no memory", hsm(START, other, 0x0a000000, 0), SBI_INVALID_ADDRESS);
+	expect("start at an address with no memory", hsm(START, other, 0x0a000000, 0),
+	       SBI_INVALID_ADDRESS);
 	expect("start at a wild address", hsm(START, other, 1UL << 60, 0), SBI_INVALID_ADDRESS);
 	expect("unknown function", hsm(99, 0, 0, 0), SBI_NOT_SUPPORTED);
 	expect("suspend of a reserved type", hsm(SUSPEND, 0x1000, 0, 0), SBI_INVALID_PARAM);
 	struct sbi_ret r = hsm(STATUS, self, 0, 0);
-	check(r.error == SBI_OK && r.value == STARTED, "own status %lu, error %ld", r.value, r.error);
+	check(r.error == SBI_OK && r.value == STARTED, "own status %lu, error %ld", r.value,
+	      r.error);
 	r = hsm(STATUS, other, 0, 0);
-	check(r.error == SBI_OK && r.value == STOPPED, "status of a stopped hart %lu, error %ld", r.value, r.error);
+	check(r.error == SBI_OK && r.value == STOPPED, "status of a stopped hart %lu, error %ld",
+	      r.value, r.error);
 }
 
 static void test_start_stop(u64 other)
 {
 	struct hart *h = hart_at(other);
 	for (u32 i = 0; i < 20; i++) {
-		check(hart_start(other, note_run, h) == SBI_OK, "start of hart %lu, round %u", other, i);
+		check(hart_start(other, note_run, h) == SBI_OK, "start of hart %lu, round %u",
+		      other, i);
 		hart_await(other, STOPPED);
-		check(atomic_load(&runs[other % MAX_HARTS]) == i + 1, "hart %lu ran %lu times, not %u", other,
+		check(atomic_load(&runs[other % MAX_HARTS]) == i + 1,
+		      "hart %lu ran %lu times, not %u", other,
 		      atomic_load(&runs[other % MAX_HARTS]), i + 1);
 	}
 }
@@ -101,7 +107,8 @@ static void test_suspend(u64 other, void (*fn)(void *), const char *what)
 	delay_ms(30);
 	check(!atomic_load(&woken), "%s: woken by nothing", what);
 	long e = hsm(START, other, (u64)hart_entry, 0).error;
-	check(e == SBI_ALREADY_AVAILABLE || e == SBI_INVALID_PARAM, "start of a suspended hart: error %ld", e);
+	check(e == SBI_ALREADY_AVAILABLE || e == SBI_INVALID_PARAM,
+	      "start of a suspended hart: error %ld", e);
 	send_ipi(other);
 	hart_await(other, STOPPED);
 	check(atomic_load(&woken) == 1, "%s: woken %u times", what, atomic_load(&woken));
@@ -132,11 +139,13 @@ static void test_crowd(u64 rounds)
 	for (u64 round = 0; round < rounds; round++)
 		for (u32 i = 0; i < machine.n_harts; i++)
 			if (machine.hart_id[i] != self)
-				hsm(START, machine.hart_id[i], (u64)hart_entry, (u64)hart_at(machine.hart_id[i]));
+				hsm(START, machine.hart_id[i], (u64)hart_entry,
+				    (u64)hart_at(machine.hart_id[i]));
 	/* It dies down only by luck, so tell each to stop for good: nobody starts what never stops. */
 	for (u32 i = 0; i < machine.n_harts; i++) {
 		u64 id = machine.hart_id[i];
-		check(id == self || atomic_load(&runs[id % MAX_HARTS]) > 0, "hart %lu never ran", id);
+		check(id == self || atomic_load(&runs[id % MAX_HARTS]) > 0, "hart %lu never ran",
+		      id);
 		check(ticks() < end, "a minute for %lu rounds", rounds);
 	}
 }

@@ -21,7 +21,8 @@ static void await_turn(u64 wanted)
 		if (atomic_load(&turn) != wanted)
 			wfi();
 		csr_set(sstatus, SSTATUS_SIE);
-		check(!h->irqs[IRQ_TIMER], "lost an IPI: hart %lu slept 30 s in round %lu", h->id, wanted / 2);
+		check(!h->irqs[IRQ_TIMER], "lost an IPI: hart %lu slept 30 s in round %lu", h->id,
+		      wanted / 2);
 	}
 }
 
@@ -66,7 +67,8 @@ static void test_self(void)
 	csr_set(sip, 1UL << IRQ_SOFT);
 	csr_set(sstatus, SSTATUS_SIE);
 	csr_clear(sstatus, SSTATUS_SIE);
-	check(h->irqs[IRQ_SOFT] == n + 1, "SSIP set by the guest: %lu interrupts", h->irqs[IRQ_SOFT] - n);
+	check(h->irqs[IRQ_SOFT] == n + 1, "SSIP set by the guest: %lu interrupts",
+	      h->irqs[IRQ_SOFT] - n);
 }
 
 static void test_masks(void)

@@ -31,7 +31,10 @@ static void test_reservation(u64 other)
 	u64 end = ticks() + ms(guest_arg("ms", 1500)), failed;
 	while (ticks() < end)
 		for (u32 i = 0; i < 100; i++) {
-			__asm__ volatile("sc.d %0, %1, (%2)" : "=&r"(failed) : "r"(7UL), "r"(&cell) : "memory");
+			__asm__ volatile("sc.d %0, %1, (%2)"
+			                 : "=&r"(failed)
+			                 : "r"(7UL), "r"(&cell)
+			                 : "memory");
 			check(failed, "SC succeeded on another vCPU's reservation");
 		}
 	check(cell == 0, "the cell changed");
@@ -45,14 +48,14 @@ static void increment(u64 pause)
 	u64 failed = 1;
 	while (failed)
 		__asm__ volatile("lr.d t0, (%1)\n"
-				 "addi t0, t0, 1\n"
-				 "mv t1, %2\n"
-				 "1: addi t1, t1, -1\n"
-				 "bgtz t1, 1b\n"
-				 "sc.d %0, t0, (%1)"
-				 : "=&r"(failed)
-				 : "r"(&counter), "r"(pause)
-				 : "t0", "t1", "memory");
+		                 "addi t0, t0, 1\n"
+		                 "mv t1, %2\n"
+		                 "1: addi t1, t1, -1\n"
+		                 "bgtz t1, 1b\n"
+		                 "sc.d %0, t0, (%1)"
+		                 : "=&r"(failed)
+		                 : "r"(&counter), "r"(pause)
+		                 : "t0", "t1", "memory");
 }
 
 static void count(void *arg)
@@ -72,6 +75,7 @@ void guest_main(void)
 	check(hart_start(other, count, NULL) == SBI_OK, "second start");
 	count(NULL);
 	hart_await(other, 1);
-	check(counter == 2 * rounds, "LR/SC lost %lu of %lu increments", 2 * rounds - counter, 2 * rounds);
+	check(counter == 2 * rounds, "LR/SC lost %lu of %lu increments", 2 * rounds - counter,
+	      2 * rounds);
 	check(cell == 2 * rounds, "AMO lost %lu of %lu increments", 2 * rounds - cell, 2 * rounds);
 }

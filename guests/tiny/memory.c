@@ -32,8 +32,9 @@ static void test_zero(void)
 {
 	for (u64 p = 0; p < n_pages; p += 3)
 		for (u64 at = 0; at < PAGE; at += 512 - 8)
-			check(get64(start + p * PAGE + at) == 0, "0x%lx is 0x%lx before it was written",
-			      start + p * PAGE + at, get64(start + p * PAGE + at));
+			check(get64(start + p * PAGE + at) == 0,
+			      "0x%lx is 0x%lx before it was written", start + p * PAGE + at,
+			      get64(start + p * PAGE + at));
 }
 
 /* The last three pages of the area are touched first by an AMO, by LR/SC, and by a store across a border. */
@@ -41,12 +42,13 @@ static void test_first_touch(void)
 {
 	u64 at = start + (n_pages - 3) * PAGE, got, failed;
 	__asm__ volatile("amoadd.d %0, %1, (%2)" : "=r"(got) : "r"(5UL), "r"(at + 64) : "memory");
-	check(got == 0 && get64(at + 64) == 5, "AMO as the first touch: was 0x%lx, is 0x%lx", got, get64(at + 64));
+	check(got == 0 && get64(at + 64) == 5, "AMO as the first touch: was 0x%lx, is 0x%lx", got,
+	      get64(at + 64));
 	do
 		__asm__ volatile("lr.d t0, (%1)\n addi t0, t0, 9\n sc.d %0, t0, (%1)"
-				 : "=&r"(failed)
-				 : "r"(at + PAGE)
-				 : "t0", "memory");
+		                 : "=&r"(failed)
+		                 : "r"(at + PAGE)
+		                 : "t0", "memory");
 	while (failed);
 	check(get64(at + PAGE) == 9, "LR/SC as the first touch: 0x%lx", get64(at + PAGE));
 	put64(at + 2 * PAGE - 3, 0x1122334455667788UL);
@@ -75,8 +77,10 @@ static void check_all(u64 salt)
 		u64 p = page_at(i * 3);
 		if (!p)
 			continue;
-		check(get64(p) == pattern(p, salt) && get32(p + 1020) == (u32)pattern(p, salt + 1) &&
-			      get8(p + 2047) == (u8)pattern(p, salt + 2) && get64(p + PAGE - 8) == pattern(p, salt + 3),
+		check(get64(p) == pattern(p, salt) &&
+		              get32(p + 1020) == (u32)pattern(p, salt + 1) &&
+		              get8(p + 2047) == (u8)pattern(p, salt + 2) &&
+		              get64(p + PAGE - 8) == pattern(p, salt + 3),
 		      "page 0x%lx lost what was written", p);
 		check(get64(p + 512) == 0, "page 0x%lx holds something that nobody wrote", p);
 	}

@@ -8,33 +8,34 @@
 
 const char guest_name[] = "mmio";
 
-#define UART 0x10000000UL
-#define SCRATCH (UART + 7) /* scratch register: reads back what was written */
-#define PLIC 0x0c000000UL
-#define UART_IRQ 10UL
+#define UART          0x10000000UL
+#define SCRATCH       (UART + 7) /* scratch register: reads back what was written */
+#define PLIC          0x0c000000UL
+#define UART_IRQ      10UL
 #define PRIORITY(irq) (PLIC + 4 * (irq))
 
 static u64 context; /* S-mode's of this hart */
 
-#define LOAD(op, addr)                                                                             \
-	({                                                                                         \
-		u64 v_;                                                                            \
-		__asm__ volatile(op " %0, 0(%1)" : "=r"(v_) : "r"(addr) : "memory");               \
-		v_;                                                                                \
+#define LOAD(op, addr)                                                               \
+	({                                                                           \
+		u64 v_;                                                              \
+		__asm__ volatile(op " %0, 0(%1)" : "=r"(v_) : "r"(addr) : "memory"); \
+		v_;                                                                  \
 	})
-#define STORE(op, addr, value) __asm__ volatile(op " %0, 0(%1)" ::"r"((u64)(value)), "r"(addr) : "memory")
+#define STORE(op, addr, value) \
+	__asm__ volatile(op " %0, 0(%1)" ::"r"((u64)(value)), "r"(addr) : "memory")
 
 /* One compressed load and store of PRIORITY(3) through `reg`, with offset 4 from PRIORITY(2). */
-#define COMPRESSED(reg, base)                                                                      \
-	do {                                                                                       \
-		u64 got_;                                                                          \
-		__asm__ volatile("li " reg ", 5\n mv " base ", %1\n c.sw " reg ", 4(" base ")\n"    \
-				 "li " reg ", -1\n c.lw " reg ", 4(" base ")\n mv %0, " reg         \
-				 : "=r"(got_)                                                      \
-				 : "r"(PRIORITY(2))                                                \
-				 : reg, base, "memory");                                           \
-		check(got_ == 5, "c.lw/c.sw " reg ", 4(" base "): 0x%lx", got_);                   \
-		put32(PRIORITY(3), 0);                                                             \
+#define COMPRESSED(reg, base)                                                                    \
+	do {                                                                                     \
+		u64 got_;                                                                        \
+		__asm__ volatile("li " reg ", 5\n mv " base ", %1\n c.sw " reg ", 4(" base ")\n" \
+		                 "li " reg ", -1\n c.lw " reg ", 4(" base ")\n mv %0, " reg      \
+		                 : "=r"(got_)                                                    \
+		                 : "r"(PRIORITY(2))                                              \
+		                 : reg, base, "memory");                                         \
+		check(got_ == 5, "c.lw/c.sw " reg ", 4(" base "): 0x%lx", got_);                 \
+		put32(PRIORITY(3), 0);                                                           \
 	} while (0)
 
 static void test_widths(void)
@@ -46,7 +47,8 @@ static void test_widths(void)
 	check(LOAD("lb", SCRATCH) == 0x7f, "lb: 0x%lx", LOAD("lb", SCRATCH));
 	__asm__ volatile("sb zero, 0(%0)" ::"r"(SCRATCH) : "memory");
 	check(LOAD("lbu", SCRATCH) == 0, "sb zero: 0x%lx", LOAD("lbu", SCRATCH));
-	__asm__ volatile("lb zero, 0(%0)\n lw zero, 0(%1)" ::"r"(SCRATCH), "r"(PRIORITY(1)) : "memory");
+	__asm__ volatile("lb zero, 0(%0)\n lw zero, 0(%1)" ::"r"(SCRATCH), "r"(PRIORITY(1))
+	                 : "memory");
 	STORE("sw", PRIORITY(UART_IRQ), 7);
 	check(LOAD("lw", PRIORITY(UART_IRQ)) == 7, "lw: 0x%lx", LOAD("lw", PRIORITY(UART_IRQ)));
 	check(LOAD("lwu", PRIORITY(UART_IRQ)) == 7, "lwu: 0x%lx", LOAD("lwu", PRIORITY(UART_IRQ)));
@@ -60,7 +62,8 @@ static void test_widths(void)
 	STORE("sw", enable, 0xfffffffe);
 	u64 mask = LOAD("lwu", enable);
 	check(mask >> 31 == 1 && mask >> 32 == 0, "lwu of the enables: 0x%lx", mask);
-	check(LOAD("lw", enable) == (mask | 0xffffffff00000000UL), "lw of the enables: 0x%lx", LOAD("lw", enable));
+	check(LOAD("lw", enable) == (mask | 0xffffffff00000000UL), "lw of the enables: 0x%lx",
+	      LOAD("lw", enable));
 	STORE("sw", enable, 0);
 }
 
@@ -73,16 +76,16 @@ static void test_registers(void)
 	COMPRESSED("a3", "a4");
 	COMPRESSED("a4", "a5");
 	COMPRESSED("a5", "s1");
-#define FULL(reg)                                                                                  \
-	do {                                                                                       \
-		u64 got_;                                                                          \
-		__asm__ volatile("li " reg ", 6\n sw " reg ", 0(%1)\n li " reg ", -1\n lw " reg     \
-				 ", 0(%1)\n mv %0, " reg                                           \
-				 : "=&r"(got_)                                                     \
-				 : "r"(PRIORITY(3))                                                \
-				 : reg, "memory");                                                 \
-		check(got_ == 6, "lw/sw " reg ": 0x%lx", got_);                                    \
-		put32(PRIORITY(3), 0);                                                             \
+#define FULL(reg)                                                                               \
+	do {                                                                                    \
+		u64 got_;                                                                       \
+		__asm__ volatile("li " reg ", 6\n sw " reg ", 0(%1)\n li " reg ", -1\n lw " reg \
+		                 ", 0(%1)\n mv %0, " reg                                        \
+		                 : "=&r"(got_)                                                  \
+		                 : "r"(PRIORITY(3))                                             \
+		                 : reg, "memory");                                              \
+		check(got_ == 6, "lw/sw " reg ": 0x%lx", got_);                                 \
+		put32(PRIORITY(3), 0);                                                          \
 	} while (0)
 	FULL("ra");
 	FULL("t0");
@@ -106,14 +109,27 @@ static void test_registers(void)
 	FULL("t6");
 }
 
-static void load_word(u64 a) { (void)get32(a); }
-static void store_word(u64 a) { put32(a, 0); }
-static void load_atomic(u64 a) { __asm__ volatile("amoor.w t0, zero, (%0)" ::"r"(a) : "t0", "memory"); }
-static void jump(u64 a) { __asm__ volatile("jr %0" ::"r"(a)); }
+static void load_word(u64 a)
+{
+	(void)get32(a);
+}
+static void store_word(u64 a)
+{
+	put32(a, 0);
+}
+static void load_atomic(u64 a)
+{
+	__asm__ volatile("amoor.w t0, zero, (%0)" ::"r"(a) : "t0", "memory");
+}
+static void jump(u64 a)
+{
+	__asm__ volatile("jr %0" ::"r"(a));
+}
 
 static void test_faults(void)
 {
-	static const u64 absent[] = { 0x0a000000, 0x04001000, 0x04000ffc, 0x0bfffffc, 0x0ffffff8, 0x30000000, 0x7ffffff8 };
+	static const u64 absent[] = { 0x0a000000, 0x04001000, 0x04000ffc, 0x0bfffffc,
+		                      0x0ffffff8, 0x30000000, 0x7ffffff8 };
 	for (u32 i = 0; i < sizeof absent / sizeof absent[0]; i++) {
 		check(catch_s(load_word, absent[i]), "load from 0x%lx: no fault", absent[i]);
 		expect_trap("load from nothing", C_LOAD_ACCESS, absent[i], 1);
@@ -124,7 +140,8 @@ static void test_faults(void)
 	expect_trap("jump into the UART", C_FETCH_ACCESS, UART, 1);
 	check(catch_s(load_atomic, PRIORITY(1)), "AMO on the PLIC: no fault");
 	u64 cause = this_hart()->cause;
-	check(cause == C_STORE_ACCESS || cause == C_LOAD_ACCESS, "AMO on the PLIC: cause %lu", cause);
+	check(cause == C_STORE_ACCESS || cause == C_LOAD_ACCESS, "AMO on the PLIC: cause %lu",
+	      cause);
 }
 
 static u64 claim_reg(void)
@@ -196,7 +213,8 @@ static void test_mailbox(void)
 {
 	check(mailbox_get(MB_MAGIC) == MB_MAGIC_VALUE, "mailbox magic 0x%x", mailbox_get(MB_MAGIC));
 	check(mailbox_get(MB_VERSION) == 1, "mailbox version %u", mailbox_get(MB_VERSION));
-	check(mailbox_get(MB_CLONE_ID) == 0, "clone id %u before any clone", mailbox_get(MB_CLONE_ID));
+	check(mailbox_get(MB_CLONE_ID) == 0, "clone id %u before any clone",
+	      mailbox_get(MB_CLONE_ID));
 	check(mailbox_get(MB_WINDOW_LEN) == (u32)machine.window_len, "window length");
 	u32 a = mailbox_get(MB_ENTROPY), b = mailbox_get(MB_ENTROPY), c = mailbox_get(MB_ENTROPY);
 	check(a != b || b != c, "entropy says 0x%x again and again", a);

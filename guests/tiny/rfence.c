@@ -9,7 +9,7 @@
 
 const char guest_name[] = "rfence";
 
-#define VA 0x3000000000UL
+#define VA   0x3000000000UL
 #define ASID 5UL
 enum { FENCE_I, SFENCE, SFENCE_ASID };
 
@@ -78,17 +78,20 @@ static void test_ranges(u64 other)
 			u32 t = (round + w) % 4;
 			n = (n + 1) % 4;
 			set_frame(1, n);
-			struct sbi_ret r = rfence(way[w].fid, to[t].mask, to[t].base, way[w].start, way[w].len, ASID);
+			struct sbi_ret r = rfence(way[w].fid, to[t].mask, to[t].base, way[w].start,
+			                          way[w].len, ASID);
 			check(r.error == SBI_OK, "way %u to %u: error %ld", w, t, r.error);
 			u64 got = ask();
-			check(got == n, "way %u to %u: the other hart reads frame %lu, not %lu", w, t, got, n);
+			check(got == n, "way %u to %u: the other hart reads frame %lu, not %lu", w,
+			      t, got, n);
 		}
 }
 
 /* Ranges that overflow, and harts that are not there. */
 static void test_odd(u64 self)
 {
-	check(rfence(SFENCE, 1, self, UINT64_MAX - PAGE, PAGE, 0).error == SBI_OK, "range at the top");
+	check(rfence(SFENCE, 1, self, UINT64_MAX - PAGE, PAGE, 0).error == SBI_OK,
+	      "range at the top");
 	(void)rfence(SFENCE, 1, self, UINT64_MAX - PAGE, 8 * PAGE, 0);
 	(void)rfence(SFENCE_ASID, 1, self, UINT64_MAX, UINT64_MAX, UINT64_MAX);
 	(void)rfence(SFENCE, 1, self, 1, UINT64_MAX - 1, 0);
@@ -96,9 +99,11 @@ static void test_odd(u64 self)
 	check(rfence(SFENCE, 1, 1000, 0, PAGE, 0).error == SBI_INVALID_PARAM, "hart 1000");
 	check(rfence(SFENCE, 1UL << 63, 0, 0, PAGE, 0).error == SBI_INVALID_PARAM, "hart 63");
 	check(rfence(SFENCE, 1, UINT64_MAX - 1, 0, PAGE, 0).error != SBI_OK, "base -2");
-	check(rfence(FENCE_I, 2, UINT64_MAX - 1, 0, PAGE, 0).error != SBI_OK, "base + bit wraps around");
+	check(rfence(FENCE_I, 2, UINT64_MAX - 1, 0, PAGE, 0).error != SBI_OK,
+	      "base + bit wraps around");
 	check(rfence(77, 1, self, 0, PAGE, 0).error == SBI_NOT_SUPPORTED, "function 77");
-	check(rfence(3, 1, self, 0, PAGE, 0).error == SBI_NOT_SUPPORTED, "hfence without the H extension");
+	check(rfence(3, 1, self, 0, PAGE, 0).error == SBI_NOT_SUPPORTED,
+	      "hfence without the H extension");
 }
 
 /* More fences than any queue holds, without waiting for the other to run: it must still see the last frame. */
@@ -118,11 +123,14 @@ static void fence_all_day(u64 side)
 	page_enable(roots[side], side);
 	for (u64 i = 0; i < n_rounds; i++) {
 		set_frame(side, i % 4);
-		struct sbi_ret r = rfence(i & 1 ? SFENCE : SFENCE_ASID, 0, UINT64_MAX, VA, PAGE, side);
+		struct sbi_ret r =
+			rfence(i & 1 ? SFENCE : SFENCE_ASID, 0, UINT64_MAX, VA, PAGE, side);
 		check(r.error == SBI_OK, "mutual fence: error %ld", r.error);
-		check(get64(VA) == i % 4, "mutual fence, side %lu: frame %lu, not %lu", side, get64(VA), i % 4);
+		check(get64(VA) == i % 4, "mutual fence, side %lu: frame %lu, not %lu", side,
+		      get64(VA), i % 4);
 		if (i % 16 == 0)
-			check(rfence(FENCE_I, 3, 0, 0, 0, 0).error == SBI_OK || !under_pando(), "remote fence.i");
+			check(rfence(FENCE_I, 3, 0, 0, 0, 0).error == SBI_OK || !under_pando(),
+			      "remote fence.i");
 	}
 	csr_write(satp, 0);
 	fence_all();

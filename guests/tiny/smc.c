@@ -45,7 +45,8 @@ static void test_remote(u64 other, u64 rounds)
 		atomic_store(&request, i);
 		while ((got = atomic_load(&answer)) >> 16 != i)
 			check(ticks() < end, "the other hart does not answer in round %lu", i);
-		check((got & 0xffff) == i % 2000, "the other hart ran old code: %lu instead of %lu", got & 0xffff, i % 2000);
+		check((got & 0xffff) == i % 2000, "the other hart ran old code: %lu instead of %lu",
+		      got & 0xffff, i % 2000);
 	}
 	atomic_store(&request, UINT64_MAX);
 	hart_await(other, 1);

@@ -18,7 +18,8 @@ void guest_main(void)
 	for (u64 round = 0; round < rounds; round++) {
 		for (u64 k = 0; k < n; k++) {
 			u64 i = (k * 5 + round) % n, at = round % 512 * 8;
-			check(round || get64(area + i * PAGE) == pattern(i, 0), "page %lu before its first write", i);
+			check(round || get64(area + i * PAGE) == pattern(i, 0),
+			      "page %lu before its first write", i);
 			put64(area + i * PAGE + at, pattern(id, round << 32 | i));
 		}
 		for (u64 i = 0; i < n; i++)
@@ -28,6 +29,7 @@ void guest_main(void)
 	}
 	for (u64 i = 0; i < n; i++)
 		for (u64 at = rounds * 8; at < PAGE; at += 8)
-			check(get64(area + i * PAGE + at) == pattern(i, at), "clone %u: page %lu changed at %lu", id, i, at);
+			check(get64(area + i * PAGE + at) == pattern(i, at),
+			      "clone %u: page %lu changed at %lu", id, i, at);
 	mailbox_put(MB_DONE, 64);
 }

@@ -49,7 +49,8 @@ static u64 await_interrupt(u64 limit_ms)
 		check(ticks() < end, "%s: no timer interrupt in %lu ms", how, limit_ms);
 	}
 	csr_clear(sstatus, SSTATUS_SIE);
-	check(h->irqs[IRQ_TIMER] == n + 1, "%s: %lu interrupts for one deadline", how, h->irqs[IRQ_TIMER] - n);
+	check(h->irqs[IRQ_TIMER] == n + 1, "%s: %lu interrupts for one deadline", how,
+	      h->irqs[IRQ_TIMER] - n);
 	return ticks();
 }
 
@@ -74,7 +75,8 @@ static void test_past(void)
 			check(ticks() < end, "%s: a deadline in the past does not fire", how);
 		await_interrupt(1000);
 		set(NEVER);
-		check(!timer_pending(), "%s: pending after the deadline was moved to infinity", how);
+		check(!timer_pending(), "%s: pending after the deadline was moved to infinity",
+		      how);
 	}
 }
 
@@ -89,7 +91,8 @@ static void test_infinity(void)
 		csr_set(sstatus, SSTATUS_SIE);
 		delay_ms(15);
 		csr_clear(sstatus, SSTATUS_SIE);
-		check(h->irqs[IRQ_TIMER] == n && !timer_pending(), "%s: deadline 0x%lx fired", how, far[i]);
+		check(h->irqs[IRQ_TIMER] == n && !timer_pending(), "%s: deadline 0x%lx fired", how,
+		      far[i]);
 	}
 }
 
@@ -128,11 +131,13 @@ static void test_tick(void)
 	set(ticks() + ms(1));
 	csr_set(sstatus, SSTATUS_SIE);
 	while (h->irqs[IRQ_TIMER] < n + 100)
-		check(ticks() - start < ms(20000), "%s: %lu ticks in 20 s", how, h->irqs[IRQ_TIMER] - n);
+		check(ticks() - start < ms(20000), "%s: %lu ticks in 20 s", how,
+		      h->irqs[IRQ_TIMER] - n);
 	csr_clear(sstatus, SSTATUS_SIE);
 	h->irq_fn = NULL;
 	set(NEVER);
-	check(ticks() - start >= ms(99), "%s: 100 ticks of 1 ms took %lu us", how, (ticks() - start) / 10);
+	check(ticks() - start >= ms(99), "%s: 100 ticks of 1 ms took %lu us", how,
+	      (ticks() - start) / 10);
 }
 
 static void test_all(void)

@@ -8,45 +8,165 @@
 
 const char guest_name[] = "traps";
 
-#define HOLE 0x0a000000UL	 /* no device, no memory, on bare QEMU as under Pando */
-#define TOO_HIGH (1UL << 45)	 /* beyond any guest-physical address */
-#define ALIAS 0x2000000000UL	 /* where U-mode sees RAM */
+#define HOLE      0x0a000000UL   /* no device, no memory, on bare QEMU as under Pando */
+#define TOO_HIGH  (1UL << 45)    /* beyond any guest-physical address */
+#define ALIAS     0x2000000000UL /* where U-mode sees RAM */
 #define TEST_PAGE 0x3000000000UL /* a page with the permissions of the moment */
 
 static u64 *root;
 static u8 data[PAGE] __attribute__((aligned(4096)));
 
-static void do_ebreak(u64 a) { (void)a; __asm__ volatile(".option push\n.option norvc\nebreak\n.option pop"); }
-static void do_c_ebreak(u64 a) { (void)a; __asm__ volatile("c.ebreak"); }
-static void do_ecall(u64 a) { __asm__ volatile("mv a0, %0\n ecall" ::"r"(a) : "a0"); }
-static void do_zero(u64 a) { (void)a; __asm__ volatile(".2byte 0"); }
-static void do_bad(u64 a) { (void)a; __asm__ volatile(".4byte 0xffffffff"); }
-static void do_load(u64 a) { (void)get64(a); }
-static void do_load_byte(u64 a) { (void)get8(a); }
-static void do_store(u64 a) { put64(a, 1); }
-static void do_amo(u64 a) { __asm__ volatile("amoadd.w zero, zero, (%0)" ::"r"(a) : "memory"); }
-static void do_lr(u64 a) { __asm__ volatile("lr.d t0, (%0)" ::"r"(a) : "t0", "memory"); }
-static void do_jump(u64 a) { __asm__ volatile("jr %0" ::"r"(a)); }
-static void do_wfi(u64 a) { (void)a; wfi(); }
-static void do_sret(u64 a) { (void)a; __asm__ volatile("sret"); }
-static void do_sfence(u64 a) { (void)a; fence_all(); }
-static void do_sstatus(u64 a) { (void)a; (void)csr_read(sstatus); }
-static void do_rdtime(u64 a) { (void)a; (void)ticks(); do_ecall(0); }
-static void do_rdcycle(u64 a) { (void)a; (void)csr_read(cycle); do_ecall(0); }
-static void do_rdinstret(u64 a) { (void)a; (void)csr_read(instret); do_ecall(0); }
-static void do_mstatus(u64 a) { (void)a; (void)csr_read(0x300); }
-static void do_hgatp(u64 a) { (void)a; (void)csr_read(0x680); }
-static void do_hstatus_write(u64 a) { (void)a; csr_write(0x600, 0); }
-static void do_vsatp(u64 a) { (void)a; (void)csr_read(0x280); }
-static void do_vsstatus(u64 a) { (void)a; (void)csr_read(0x200); }
-static void do_stimecmp(u64 a) { (void)a; (void)csr_read(0x14d); }
-static void do_siselect(u64 a) { (void)a; (void)csr_read(0x150); }
-static void do_sstateen(u64 a) { (void)a; (void)csr_read(0x10c); }
-static void do_vstart(u64 a) { (void)a; (void)csr_read(0x008); }
-static void do_time_write(u64 a) { (void)a; csr_write(0xc01, 0); }
-static void do_unknown_csr(u64 a) { (void)a; (void)csr_read(0x5c5); }
-static void do_hfence(u64 a) { (void)a; __asm__ volatile(".insn r 0x73, 0, 0x31, x0, x0, x0"); }
-static void do_hlv(u64 a) { (void)a; __asm__ volatile(".insn r 0x73, 4, 0x36, t0, %0, x0" ::"r"(data) : "t0"); }
+static void do_ebreak(u64 a)
+{
+	(void)a;
+	__asm__ volatile(".option push\n.option norvc\nebreak\n.option pop");
+}
+static void do_c_ebreak(u64 a)
+{
+	(void)a;
+	__asm__ volatile("c.ebreak");
+}
+static void do_ecall(u64 a)
+{
+	__asm__ volatile("mv a0, %0\n ecall" ::"r"(a) : "a0");
+}
+static void do_zero(u64 a)
+{
+	(void)a;
+	__asm__ volatile(".2byte 0");
+}
+static void do_bad(u64 a)
+{
+	(void)a;
+	__asm__ volatile(".4byte 0xffffffff");
+}
+static void do_load(u64 a)
+{
+	(void)get64(a);
+}
+static void do_load_byte(u64 a)
+{
+	(void)get8(a);
+}
+static void do_store(u64 a)
+{
+	put64(a, 1);
+}
+static void do_amo(u64 a)
+{
+	__asm__ volatile("amoadd.w zero, zero, (%0)" ::"r"(a) : "memory");
+}
+static void do_lr(u64 a)
+{
+	__asm__ volatile("lr.d t0, (%0)" ::"r"(a) : "t0", "memory");
+}
+static void do_jump(u64 a)
+{
+	__asm__ volatile("jr %0" ::"r"(a));
+}
+static void do_wfi(u64 a)
+{
+	(void)a;
+	wfi();
+}
+static void do_sret(u64 a)
+{
+	(void)a;
+	__asm__ volatile("sret");
+}
+static void do_sfence(u64 a)
+{
+	(void)a;
+	fence_all();
+}
+static void do_sstatus(u64 a)
+{
+	(void)a;
+	(void)csr_read(sstatus);
+}
+static void do_rdtime(u64 a)
+{
+	(void)a;
+	(void)ticks();
+	do_ecall(0);
+}
+static void do_rdcycle(u64 a)
+{
+	(void)a;
+	(void)csr_read(cycle);
+	do_ecall(0);
+}
+static void do_rdinstret(u64 a)
+{
+	(void)a;
+	(void)csr_read(instret);
+	do_ecall(0);
+}
+static void do_mstatus(u64 a)
+{
+	(void)a;
+	(void)csr_read(0x300);
+}
+static void do_hgatp(u64 a)
+{
+	(void)a;
+	(void)csr_read(0x680);
+}
+static void do_hstatus_write(u64 a)
+{
+	(void)a;
+	csr_write(0x600, 0);
+}
+static void do_vsatp(u64 a)
+{
+	(void)a;
+	(void)csr_read(0x280);
+}
+static void do_vsstatus(u64 a)
+{
+	(void)a;
+	(void)csr_read(0x200);
+}
+static void do_stimecmp(u64 a)
+{
+	(void)a;
+	(void)csr_read(0x14d);
+}
+static void do_siselect(u64 a)
+{
+	(void)a;
+	(void)csr_read(0x150);
+}
+static void do_sstateen(u64 a)
+{
+	(void)a;
+	(void)csr_read(0x10c);
+}
+static void do_vstart(u64 a)
+{
+	(void)a;
+	(void)csr_read(0x008);
+}
+static void do_time_write(u64 a)
+{
+	(void)a;
+	csr_write(0xc01, 0);
+}
+static void do_unknown_csr(u64 a)
+{
+	(void)a;
+	(void)csr_read(0x5c5);
+}
+static void do_hfence(u64 a)
+{
+	(void)a;
+	__asm__ volatile(".insn r 0x73, 0, 0x31, x0, x0, x0");
+}
+static void do_hlv(u64 a)
+{
+	(void)a;
+	__asm__ volatile(".insn r 0x73, 4, 0x36, t0, %0, x0" ::"r"(data) : "t0");
+}
 
 /* Runs fn in S- or U-mode and expects `cause`; illegal instructions may report stval 0 or their own bits. */
 static void expect(const char *what, bool user, void (*fn)(u64), u64 arg, u64 cause, u64 tval)
@@ -74,10 +194,13 @@ static void expect(const char *what, bool user, void (*fn)(u64), u64 arg, u64 ca
 static void expect_access(const char *what, bool user, u64 addr, bool page_fault)
 {
 	expect(what, user, do_jump, addr, page_fault ? C_FETCH_PAGE : C_FETCH_ACCESS, addr);
-	check(this_hart()->epc == addr, "%s: sepc 0x%lx after a jump to 0x%lx", what, this_hart()->epc, addr);
+	check(this_hart()->epc == addr, "%s: sepc 0x%lx after a jump to 0x%lx", what,
+	      this_hart()->epc, addr);
 	expect(what, user, do_load, addr, page_fault ? C_LOAD_PAGE : C_LOAD_ACCESS, addr);
-	expect(what, user, do_load_byte, addr + 3, page_fault ? C_LOAD_PAGE : C_LOAD_ACCESS, addr + 3);
-	expect(what, user, do_store, addr + 8, page_fault ? C_STORE_PAGE : C_STORE_ACCESS, addr + 8);
+	expect(what, user, do_load_byte, addr + 3, page_fault ? C_LOAD_PAGE : C_LOAD_ACCESS,
+	       addr + 3);
+	expect(what, user, do_store, addr + 8, page_fault ? C_STORE_PAGE : C_STORE_ACCESS,
+	       addr + 8);
 }
 
 static void test_common(bool user)
@@ -113,11 +236,14 @@ static void test_misaligned(void)
 	struct hart *h = this_hart();
 	put64((u64)data, 0x1122334455667788UL);
 	put64((u64)data + 8, 0x99aabbccddeeff00UL);
-	check(get64((u64)data + 5) == 0xccddeeff00112233UL, "misaligned load: 0x%lx", get64((u64)data + 5));
+	check(get64((u64)data + 5) == 0xccddeeff00112233UL, "misaligned load: 0x%lx",
+	      get64((u64)data + 5));
 	put32((u64)data + 3, 0xa1b2c3d4);
-	check(get64((u64)data) == 0x11a1b2c3d4667788UL, "misaligned store: 0x%lx", get64((u64)data));
+	check(get64((u64)data) == 0x11a1b2c3d4667788UL, "misaligned store: 0x%lx",
+	      get64((u64)data));
 	check(catch_s(do_lr, (u64)data + 4), "misaligned lr.d: no trap");
-	check(h->cause == C_LOAD_ALIGN || h->cause == C_LOAD_ACCESS, "misaligned lr.d: cause %lu", h->cause);
+	check(h->cause == C_LOAD_ALIGN || h->cause == C_LOAD_ACCESS, "misaligned lr.d: cause %lu",
+	      h->cause);
 	check(catch_s(do_amo, (u64)data + 1), "misaligned amo: no trap");
 	/* The spec says 6 or 7; QEMU says 4, and it is the machine that traps here, not the hypervisor. */
 	check(h->cause == C_STORE_ALIGN || h->cause == C_STORE_ACCESS || h->cause == C_LOAD_ALIGN,
@@ -181,12 +307,14 @@ static void test_paging(void)
 	root = page_root();
 	user_alias = ALIAS;
 	for (u64 g = 0; g < 2; g++)
-		page_map(root, ALIAS + machine.ram_base + (g << 30), machine.ram_base + (g << 30), 2, PTE_RWX | PTE_U);
+		page_map(root, ALIAS + machine.ram_base + (g << 30), machine.ram_base + (g << 30),
+		         2, PTE_RWX | PTE_U);
 	page_map(root, TEST_PAGE + 0x40000000, HOLE & ~0x1fffffUL, 1, PTE_RWX);
 	page_enable(root, 0);
 	test_page_faults();
 	test_common(false);
-	expect_access("hole through a page table", false, HOLE - (HOLE & ~0x1fffffUL) + TEST_PAGE + 0x40000000, false);
+	expect_access("hole through a page table", false,
+	              HOLE - (HOLE & ~0x1fffffUL) + TEST_PAGE + 0x40000000, false);
 	expect_access("hole", false, HOLE, false);
 	csr_write(satp, 0);
 	fence_all();
@@ -199,7 +327,8 @@ static void test_user_paging(void)
 	expect("ebreak, paged", true, do_ebreak, 0, C_BREAK, 0);
 	expect("illegal, paged", true, do_bad, 0, C_ILLEGAL, 0);
 	expect("hole, paged", true, do_load, HOLE, C_LOAD_PAGE, HOLE);
-	expect("RAM by its physical address, paged", true, do_jump, (u64)do_ebreak, C_FETCH_PAGE, (u64)do_ebreak);
+	expect("RAM by its physical address, paged", true, do_jump, (u64)do_ebreak, C_FETCH_PAGE,
+	       (u64)do_ebreak);
 	csr_write(satp, 0);
 	fence_all();
 }

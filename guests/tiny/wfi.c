@@ -52,7 +52,8 @@ void guest_main(void)
 	check(!h->irqs[IRQ_SOFT], "an interrupt was taken with SIE = 0");
 	csr_set(sstatus, SSTATUS_SIE);
 	csr_clear(sstatus, SSTATUS_SIE);
-	check(h->irqs[IRQ_SOFT] == 1, "%lu software interrupts taken instead of one", h->irqs[IRQ_SOFT]);
+	check(h->irqs[IRQ_SOFT] == 1, "%lu software interrupts taken instead of one",
+	      h->irqs[IRQ_SOFT]);
 
 	/* Taken out of WFI itself. */
 	n = h->irqs[IRQ_TIMER];

@@ -145,7 +145,8 @@ void guest_trap(struct hart *h)
 	}
 	if (h->trap_fn && h->trap_fn(h))
 		return;
-	fail("hart %lu: trap %lu at 0x%lx, stval 0x%lx, sstatus 0x%lx", h->id, cause, h->epc, h->tval, h->status);
+	fail("hart %lu: trap %lu at 0x%lx, stval 0x%lx, sstatus 0x%lx", h->id, cause, h->epc,
+	     h->tval, h->status);
 }
 
 bool catch_s(void (*fn)(u64), u64 arg)
@@ -157,7 +158,8 @@ u64 user_alias;
 
 u64 user_stack(void)
 {
-	return (u64)stacks[this_hart()->id % MAX_HARTS][2] + STACK_LEN + (csr_read(satp) ? user_alias : 0);
+	return (u64)stacks[this_hart()->id % MAX_HARTS][2] + STACK_LEN +
+	       (csr_read(satp) ? user_alias : 0);
 }
 
 void catch_u(void (*fn)(u64), u64 arg)
@@ -171,9 +173,11 @@ void catch_u(void (*fn)(u64), u64 arg)
 void expect_trap(const char *what, u64 cause, u64 tval, u64 spp)
 {
 	const struct hart *h = this_hart();
-	check(h->cause == cause, "%s: cause %lu at 0x%lx, stval 0x%lx, not cause %lu", what, h->cause, h->epc, h->tval, cause);
+	check(h->cause == cause, "%s: cause %lu at 0x%lx, stval 0x%lx, not cause %lu", what,
+	      h->cause, h->epc, h->tval, cause);
 	check(h->tval == tval, "%s: stval 0x%lx, not 0x%lx", what, h->tval, tval);
-	check(!!(h->status & SSTATUS_SPP) == spp, "%s: previous privilege %d, not %lu", what, !!(h->status & SSTATUS_SPP), spp);
+	check(!!(h->status & SSTATUS_SPP) == spp, "%s: previous privilege %d, not %lu", what,
+	      !!(h->status & SSTATUS_SPP), spp);
 }
 
 /* ---- harts ---- */
@@ -217,7 +221,10 @@ struct sbi_ret sbi(u64 eid, u64 fid, u64 x0, u64 x1, u64 x2, u64 x3, u64 x4)
 	register u64 a4 __asm__("a4") = x4;
 	register u64 a6 __asm__("a6") = fid;
 	register u64 a7 __asm__("a7") = eid;
-	__asm__ volatile("ecall" : "+r"(a0), "+r"(a1) : "r"(a2), "r"(a3), "r"(a4), "r"(a6), "r"(a7) : "memory");
+	__asm__ volatile("ecall"
+	                 : "+r"(a0), "+r"(a1)
+	                 : "r"(a2), "r"(a3), "r"(a4), "r"(a6), "r"(a7)
+	                 : "memory");
 	return (struct sbi_ret){ (long)a0, a1 };
 }
 
@@ -246,7 +253,8 @@ bool timer_pending(void)
 	check(taken || !shows, "sip shows a timer interrupt that is not taken");
 	/* A timer may fire between the two looks. */
 	if (taken && !shows && guest_arg("sip", 1))
-		check(csr_read(sip) >> IRQ_TIMER & 1, "a timer interrupt is taken that sip does not show");
+		check(csr_read(sip) >> IRQ_TIMER & 1,
+		      "a timer interrupt is taken that sip does not show");
 	return taken;
 }
 

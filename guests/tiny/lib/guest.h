@@ -16,7 +16,7 @@ typedef uint16_t u16;
 typedef uint32_t u32;
 typedef uint64_t u64;
 
-#define PAGE 4096UL
+#define PAGE      4096UL
 #define MAX_HARTS 8
 #define STACK_LEN 16384UL
 
@@ -28,19 +28,19 @@ void guest_main(void);
 void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void finish_ok(void);
-#define check(cond, ...)                                                                           \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			fail(__VA_ARGS__);                                                         \
+#define check(cond, ...)                   \
+	do {                               \
+		if (!(cond))               \
+			fail(__VA_ARGS__); \
 	} while (0)
 
 /* ---- what the device tree says ---- */
 struct machine {
 	u64 ram_base, ram_len;
-	u64 tree, tree_len;	    /* where the device tree itself lies */
+	u64 tree, tree_len; /* where the device tree itself lies */
 	u64 n_harts;
-	u64 hart_id[MAX_HARTS];	    /* by index, boot hart anywhere */
-	u64 timebase;		    /* ticks per second */
+	u64 hart_id[MAX_HARTS]; /* by index, boot hart anywhere */
+	u64 timebase;           /* ticks per second */
 	bool has_sstc;
 	u64 mailbox, window, window_len; /* 0: none, so this is not Pando */
 	char isa[512];
@@ -124,37 +124,47 @@ struct sbi_ret {
 	u64 value;
 };
 struct sbi_ret sbi(u64 eid, u64 fid, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4);
-#define EID_BASE 0x10UL
-#define EID_TIME 0x54494d45UL
-#define EID_IPI 0x735049UL
+#define EID_BASE   0x10UL
+#define EID_TIME   0x54494d45UL
+#define EID_IPI    0x735049UL
 #define EID_RFENCE 0x52464e43UL
-#define EID_HSM 0x48534dUL
-#define EID_SRST 0x53525354UL
-#define EID_DBCN 0x4442434eUL
+#define EID_HSM    0x48534dUL
+#define EID_SRST   0x53525354UL
+#define EID_DBCN   0x4442434eUL
 bool sbi_has(u64 eid);
 void sbi_set_timer(u64 deadline);
 void send_ipi(u64 hart_id);
 /* Is this hart's timer interrupt pending? Finds out by taking it, and expects sip to say the same: except with the
  * argument sip=0, for QEMU 7.2, where a guest's sip never shows it. sie.STIE is clear afterwards. */
 bool timer_pending(void);
-enum { SBI_OK = 0, SBI_FAILED = -1, SBI_NOT_SUPPORTED = -2, SBI_INVALID_PARAM = -3, SBI_DENIED = -4,
-       SBI_INVALID_ADDRESS = -5, SBI_ALREADY_AVAILABLE = -6, SBI_ALREADY_STARTED = -7, SBI_ALREADY_STOPPED = -8 };
+enum {
+	SBI_OK = 0,
+	SBI_FAILED = -1,
+	SBI_NOT_SUPPORTED = -2,
+	SBI_INVALID_PARAM = -3,
+	SBI_DENIED = -4,
+	SBI_INVALID_ADDRESS = -5,
+	SBI_ALREADY_AVAILABLE = -6,
+	SBI_ALREADY_STARTED = -7,
+	SBI_ALREADY_STOPPED = -8
+};
 
 /* ---- CSRs, time, memory ---- */
-#define csr_read(name)                                                                             \
-	({                                                                                         \
-		u64 v_;                                                                            \
-		__asm__ volatile("csrr %0, " #name : "=r"(v_)::"memory");                          \
-		v_;                                                                                \
+#define csr_read(name)                                                    \
+	({                                                                \
+		u64 v_;                                                   \
+		__asm__ volatile("csrr %0, " #name : "=r"(v_)::"memory"); \
+		v_;                                                       \
 	})
-#define csr_write(name, value) __asm__ volatile("csrw " #name ", %0" ::"rK"((u64)(value)) : "memory")
-#define csr_set(name, bits) __asm__ volatile("csrs " #name ", %0" ::"rK"((u64)(bits)) : "memory")
+#define csr_write(name, value) \
+	__asm__ volatile("csrw " #name ", %0" ::"rK"((u64)(value)) : "memory")
+#define csr_set(name, bits)   __asm__ volatile("csrs " #name ", %0" ::"rK"((u64)(bits)) : "memory")
 #define csr_clear(name, bits) __asm__ volatile("csrc " #name ", %0" ::"rK"((u64)(bits)) : "memory")
-#define SSTATUS_SIE (1UL << 1)
-#define SSTATUS_SPIE (1UL << 5)
-#define SSTATUS_SPP (1UL << 8)
-#define SSTATUS_FS (3UL << 13)
-#define SSTATUS_SUM (1UL << 18)
+#define SSTATUS_SIE           (1UL << 1)
+#define SSTATUS_SPIE          (1UL << 5)
+#define SSTATUS_SPP           (1UL << 8)
+#define SSTATUS_FS            (3UL << 13)
+#define SSTATUS_SUM           (1UL << 18)
 
 static inline u64 ticks(void)
 {
@@ -162,16 +172,40 @@ static inline u64 ticks(void)
 	__asm__ volatile("rdtime %0" : "=r"(t)::"memory");
 	return t;
 }
-static inline u64 ms(u64 n) { return n * machine.timebase / 1000; } /* in ticks */
+static inline u64 ms(u64 n)
+{
+	return n * machine.timebase / 1000;
+} /* in ticks */
 void delay_ms(u64 n);
-static inline void wfi(void) { __asm__ volatile("wfi" ::: "memory"); }
+static inline void wfi(void)
+{
+	__asm__ volatile("wfi" ::: "memory");
+}
 
-static inline void put8(u64 a, u64 v) { *(volatile u8 *)a = (u8)v; }
-static inline void put32(u64 a, u64 v) { *(volatile u32 *)a = (u32)v; }
-static inline void put64(u64 a, u64 v) { *(volatile u64 *)a = v; }
-static inline u8 get8(u64 a) { return *(volatile u8 *)a; }
-static inline u32 get32(u64 a) { return *(volatile u32 *)a; }
-static inline u64 get64(u64 a) { return *(volatile u64 *)a; }
+static inline void put8(u64 a, u64 v)
+{
+	*(volatile u8 *)a = (u8)v;
+}
+static inline void put32(u64 a, u64 v)
+{
+	*(volatile u32 *)a = (u32)v;
+}
+static inline void put64(u64 a, u64 v)
+{
+	*(volatile u64 *)a = v;
+}
+static inline u8 get8(u64 a)
+{
+	return *(volatile u8 *)a;
+}
+static inline u32 get32(u64 a)
+{
+	return *(volatile u32 *)a;
+}
+static inline u64 get64(u64 a)
+{
+	return *(volatile u64 *)a;
+}
 
 /* A cheap generator: same seed, same numbers. */
 static inline u64 random_next(u64 *state)
@@ -193,16 +227,28 @@ u64 free_start(void);
 u64 free_end(void);
 
 /* ---- page tables, Sv39 ---- */
-enum pte { PTE_V = 1, PTE_R = 2, PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_G = 32, PTE_A = 64, PTE_D = 128 };
+enum pte {
+	PTE_V = 1,
+	PTE_R = 2,
+	PTE_W = 4,
+	PTE_X = 8,
+	PTE_U = 16,
+	PTE_G = 32,
+	PTE_A = 64,
+	PTE_D = 128
+};
 #define PTE_RWX (PTE_R | PTE_W | PTE_X | PTE_A | PTE_D)
-#define PTE_RW (PTE_R | PTE_W | PTE_A | PTE_D)
+#define PTE_RW  (PTE_R | PTE_W | PTE_A | PTE_D)
 u64 *page_table(void); /* an empty table, from a pool of 256 */
 /* A root that maps the low 4 GiB one to one for S-mode. */
 u64 *page_root(void);
 /* Maps one page (level 0) or superpage (level 1, 2); returns its PTE. */
 u64 *page_map(u64 *root, u64 va, u64 pa, unsigned level, u64 flags);
 void page_enable(const u64 *root, u64 asid); /* with sfence.vma */
-static inline void fence_all(void) { __asm__ volatile("sfence.vma" ::: "memory"); }
+static inline void fence_all(void)
+{
+	__asm__ volatile("sfence.vma" ::: "memory");
+}
 
 /* ---- the mailbox ---- */
 enum mailbox_reg {

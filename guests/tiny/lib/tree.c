@@ -18,7 +18,8 @@ static u64 cell_pair(const void *tree, int node, const char *name, int n)
 	const u8 *p = fdt_getprop(tree, node, name, &len);
 	if (!p || len < 8 * (n + 1))
 		return 0;
-	return (u64)fdt32_ld((const fdt32_t *)(p + 8 * n)) << 32 | fdt32_ld((const fdt32_t *)(p + 8 * n + 4));
+	return (u64)fdt32_ld((const fdt32_t *)(p + 8 * n)) << 32 |
+	       fdt32_ld((const fdt32_t *)(p + 8 * n + 4));
 }
 
 static void copy_text(const void *tree, int node, const char *name, char *to, size_t size)
@@ -34,8 +35,7 @@ static void read_cpus(const void *tree)
 	int node, cpus = fdt_path_offset(tree, "/cpus");
 	const fdt32_t *p = fdt_getprop(tree, cpus, "timebase-frequency", NULL);
 	machine.timebase = p ? fdt32_ld(p) : 10000000;
-	fdt_for_each_subnode(node, tree, cpus)
-	{
+	fdt_for_each_subnode (node, tree, cpus) {
 		const char *type = fdt_getprop(tree, node, "device_type", NULL);
 		if (!type || strcmp(type, "cpu") != 0 || machine.n_harts == MAX_HARTS)
 			continue;
@@ -58,7 +58,8 @@ void tree_read(u64 at)
 	machine.ram_base = cell_pair(tree, node, "reg", 0);
 	machine.ram_len = cell_pair(tree, node, "reg", 1);
 	read_cpus(tree);
-	copy_text(tree, fdt_path_offset(tree, "/chosen"), "bootargs", machine.bootargs, sizeof machine.bootargs);
+	copy_text(tree, fdt_path_offset(tree, "/chosen"), "bootargs", machine.bootargs,
+	          sizeof machine.bootargs);
 	node = fdt_node_offset_by_compatible(tree, -1, "pando,mailbox");
 	if (node >= 0) {
 		machine.mailbox = cell_pair(tree, node, "reg", 0);
@@ -82,7 +83,8 @@ u64 guest_arg(const char *name, u64 otherwise)
 {
 	size_t len = strlen(name);
 	for (const char *at = machine.bootargs; *at; at++)
-		if ((at == machine.bootargs || at[-1] == ' ') && strncmp(at, name, len) == 0 && at[len] == '=')
+		if ((at == machine.bootargs || at[-1] == ' ') && strncmp(at, name, len) == 0 &&
+		    at[len] == '=')
 			return strtoul(at + len + 1, NULL, 0);
 	return otherwise;
 }
