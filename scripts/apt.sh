@@ -7,6 +7,8 @@
 #
 #   apt_open NAME DISTRO SUITES ARCH   make build/apt/NAME serve these suites of DISTRO for ARCH, or return 1
 #   apt_do NAME apt-get ...            run an apt tool on it
+#   cache_put NAME FILE...             keep files that were fetched and verified, for the user's other clones
+#   cache_get NAME DIR                 bring them back, if they are whole
 #
 # It also holds the small things that every set-up script says.
 
@@ -86,17 +88,60 @@ apt_do() {
 	"$tool" -q -c "$BUILD/apt/$name/apt.conf" "$@"
 }
 
+# The same suites by the names that do not change with a release: a mirror in the middle of an update may serve one
+# name whole and the other not. Whether they are the same is checked by the codename that their signed Release gives.
+apt_aliases() {
+	local suite
+	for suite in $1; do
+		case $suite in
+		trixie*) printf '%s ' "stable${suite#trixie}" ;;
+		bookworm*) printf '%s ' "oldstable${suite#bookworm}" ;;
+		*) printf '%s ' "$suite" ;;
+		esac
+	done
+}
+
+# apt_serves NAME SUITES: has every list that was fetched the codename of one of SUITES?
+apt_serves() {
+	local codename
+	# shellcheck disable=SC2016  # $(CODENAME) is apt's
+	while read -r codename; do
+		case " $2 " in *" $codename "*) ;; *) return 1 ;; esac
+	done < <(apt_do "$1" apt-get indextargets --format '$(CODENAME)' | sort -u)
+}
+
 apt_open() {
-	local name=$1 distro=$2 suites=$3 arch=$4 dir=$BUILD/apt/$1 keyring mirror
+	local name=$1 distro=$2 suites=$3 arch=$4 dir=$BUILD/apt/$1 keyring mirror names
 	keyring=$(apt_keyring "$distro") || return 1
 	while read -r mirror; do
-		rm -rf "$dir"
-		apt_write "$dir" "$mirror" "$suites" "$arch" "$keyring"
-		if apt_do "$name" apt-get update --error-on=any >"$dir/log" 2>&1; then
-			return 0
-		fi
+		for names in "$suites" "$(apt_aliases "$suites")"; do
+			rm -rf "$dir"
+			apt_write "$dir" "$mirror" "$names" "$arch" "$keyring"
+			if apt_do "$name" apt-get update --error-on=any >"$dir/log" 2>&1 && apt_serves "$name" "$suites"; then
+				return 0
+			fi
+		done
 	done < <(apt_mirrors_for "$distro")
 	return 1
+}
+
+CACHE=${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/pando
+
+cache_put() {
+	local dir=$CACHE/$1
+	shift
+	rm -rf "$dir.new"
+	# Only a convenience: a home that cannot be written to is no reason to fail.
+	if mkdir -p "$dir.new" 2>/dev/null && cp "$@" "$dir.new/"; then
+		(cd "$dir.new" && sha256sum -- * >SHA256SUMS) && rm -rf "$dir" && mv "$dir.new" "$dir"
+	fi
+	rm -rf "$dir.new"
+}
+
+cache_get() {
+	[ -r "$CACHE/$1/SHA256SUMS" ] && (cd "$CACHE/$1" && sha256sum --check --status --strict SHA256SUMS) || return 1
+	(cd "$CACHE/$1" && cut -c 67- SHA256SUMS) | while read -r file; do cp "$CACHE/$1/$file" "$2/"; done
+	say "taken from $CACHE/$1 (remove it to fetch anew)"
 }
 
 # The distribution this machine runs: debian, ubuntu, ...
