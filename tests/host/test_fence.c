@@ -9,8 +9,9 @@
 #define PAGE(n) (RAM + (n)*PAGE_SIZE)
 
 static struct space a, b, c;
-static u64 watched;       /* GPA whose leaf in `a` a kick looks at */
-static struct frame *old; /* `a` must not let go of it while a hart is in its guest */
+static u64 watched;             /* GPA whose leaf in `a` a kick looks at */
+static struct frame *old;       /* `a` must not let go of it while a hart is in its guest */
+static struct table *old_table; /* likewise */
 static u32 n_watched, n_in_guest;
 
 /* What a hart sees of the kicker's half-done work at the moment when it is told to leave. */
@@ -24,6 +25,8 @@ static void watch(u32 h)
 	assert_int_equal(pte & PTE_W, 0);
 	if (old)
 		assert_int_equal(atomic_load(&old->count), 2);
+	if (old_table)
+		assert_int_equal(atomic_load(&old_table->count), 2);
 	assert_true(lock_is_held(&a.lock));
 	fake_leave(h);
 }
@@ -91,8 +94,10 @@ static void test_derived_root_is_reloaded(void **state)
 	watched = PAGE(0);
 	n_watched = 0;
 	old = NULL;
+	old_table = b.root;
 	fake_leave(0);
 	mm_store(0, &a, PAGE(0), 20);
+	old_table = NULL;
 	assert_int_equal(n_watched, 2);
 	assert_false(fake_is_in_guest(1) || fake_is_in_guest(2));
 	for (u32 h = 1; h < 3; h++) {
@@ -216,12 +221,51 @@ static void test_absent_for_a_sibling(void **state)
 	assert_null(fake_access(1, PAGE(0), false));
 	assert_null(fake_access(1, PAGE(600), false));
 	mm_store(0, &a, PAGE(0), 5);
-	mm_store(0, &a, PAGE(600), 6);
-	if (fake_is_in_guest(1))
-		fake_leave(1);
+	assert_null(fake_access(1, PAGE(0), false));
+	fake_leave(1);
 	assert_int_equal(mm_load(1, &a, PAGE(0)), 5);
+	mm_store(0, &a, PAGE(600), 6);
 	assert_int_equal(mm_load(1, &a, PAGE(600)), 6);
 	space_fini(&a);
+	mm_end();
+}
+
+/* Two siblings each change a frame before either enters again: both owe the other's fence. */
+static void test_two_breaks_before_one_entry(void **state)
+{
+	(void)state;
+	mm_start(32, 4);
+	mm_space(&a, 8);
+	for (u64 n = 0; n < 3; n++)
+		mm_store(0, &a, PAGE(n), 10 + n);
+	space_fork(&b, &a);
+	mm_store(0, &a, PAGE(2), 22);
+	for (u32 h = 0; h < 2; h++) {
+		fake_enter(h, &a, h);
+		for (u64 n = 0; n < 2; n++)
+			assert_int_equal(word(h, PAGE(n)), 10 + n);
+		fake_leave(h);
+	}
+	for (u32 h = 0; h < 2; h++) {
+		fake_hart = h;
+		assert_int_equal(space_fault(&a, GPA(PAGE(h)), ACCESS_WRITE), ERR_OK);
+	}
+	fake_hart = 0;
+	for (u32 h = 0; h < 2; h++) {
+		u64 value = 30 + h;
+
+		fake_enter(h, &a, h);
+		memcpy(fake_access(h, PAGE(h), true), &value, 8);
+		fake_leave(h);
+	}
+	for (u32 h = 0; h < 2; h++) {
+		fake_enter(h, &a, h);
+		for (u64 n = 0; n < 2; n++)
+			assert_int_equal(word(h, PAGE(n)), 30 + n);
+		fake_leave(h);
+	}
+	space_fini(&a);
+	space_fini(&b);
 	mm_end();
 }
 
@@ -418,6 +462,27 @@ static void test_no_fence_without_need(void **state)
 	end_family();
 }
 
+/* vCPUs of one VM share its VMID and, as far as they like, ASIDs. */
+static void test_vcpus_on_one_hart(void **state)
+{
+	u32 n;
+
+	(void)state;
+	family();
+	fake_hart = 0;
+	space_attach(&b, 0, true);
+	n = fences(0, FAKE_VVMA_ALL);
+	space_attach(&b, 0, false);
+	assert_int_equal(fences(0, FAKE_VVMA_ALL), n);
+	space_attach(&b, 1, false);
+	assert_int_equal(fences(0, FAKE_VVMA_ALL), n + 1);
+	space_attach(&b, 0, false);
+	assert_int_equal(fences(0, FAKE_VVMA_ALL), n + 2);
+	space_attach(&b, 0, true); /* it was on another hart meanwhile */
+	assert_int_equal(fences(0, FAKE_VVMA_ALL), n + 3);
+	end_family();
+}
+
 /* VMIDs run out: whoever enters next flushes all, and VS-stage entries of the VMID's former owner. */
 static void test_roll_over(void **state)
 {
@@ -548,11 +613,13 @@ int main(void)
 		cmocka_unit_test(test_old_frame_outlives_the_fence),
 		cmocka_unit_test(test_own_page_needs_no_kick),
 		cmocka_unit_test(test_absent_for_a_sibling),
+		cmocka_unit_test(test_two_breaks_before_one_entry),
 		cmocka_unit_test(test_nobody_waits_for_a_spinning_hart),
 		cmocka_unit_test(test_next_window_is_another),
 		cmocka_unit_test(test_oldest_hart_counts),
 		cmocka_unit_test(test_reaper_kicks),
 		cmocka_unit_test(test_no_fence_without_need),
+		cmocka_unit_test(test_vcpus_on_one_hart),
 		cmocka_unit_test(test_roll_over),
 		cmocka_unit_test(test_zero_vmid_bits),
 		cmocka_unit_test(test_unloaded_is_not_bare),

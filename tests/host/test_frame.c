@@ -217,7 +217,7 @@ static void test_reserve(void **state)
 	u64 reserve, n_tables = 0, n_total;
 
 	(void)state;
-	fake_machine(32, 2);
+	fake_machine(64, 2);
 	reserve = frame_n_total() / 64;
 	mm_eat(FRAME_FOR_GUEST, UINT64_MAX);
 	assert_int_equal(frame_n_free(), reserve);
@@ -236,6 +236,14 @@ static void test_reserve(void **state)
 		assert_null(frame_alloc(FRAME_FOR_GUEST));
 		assert_null(frame_alloc_zeroed(FRAME_FOR_GUEST));
 	}
+	mm_uneat();
+	while (frame_zero_ahead())
+		continue;
+	while (frame_n_listed() > reserve - 128) /* so that the stock does not make up for it */
+		mm_eat(FRAME_FOR_PANDO, 1);
+	assert_null(frame_alloc_zeroed(FRAME_FOR_GUEST));
+	mm_uneat();
+	mm_eat(FRAME_FOR_GUEST, UINT64_MAX);
 	assert_false(table_roots_ahead());
 	assert_int_equal(frame_n_free(), reserve);
 	mm_uneat();

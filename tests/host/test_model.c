@@ -120,26 +120,39 @@ static void access_page(u32 h, int k, u32 page, bool is_store, u64 value)
 	}
 }
 
+/* Often a space that another hart is in, and a page of a few: siblings are to meet. */
+static int pick_guest(void)
+{
+	int k = runs[fake_random() % N_HARTS];
+
+	return k >= 0 && fake_random() % 4 ? k : pick(false);
+}
+
+static u32 pick_page(void)
+{
+	return (u32)(fake_random() % (fake_random() % 2 ? 10 : N_PAGES));
+}
+
 static void step_access(u32 h)
 {
 	int k = runs[h];
 
-	if (k < 0 || fake_random() % 4 == 0) {
+	if (k < 0 || fake_random() % 8 == 0) {
 		leave(h);
-		k = pick(false);
+		k = pick_guest();
 		if (k < 0)
 			return;
 		runs[h] = k;
 	}
 	for (u32 n = 0; n < 4; n++)
-		access_page(h, k, (u32)(fake_random() % N_PAGES), fake_random() % 2, fake_random());
+		access_page(h, k, pick_page(), fake_random() % 2, fake_random());
 }
 
 /* Pando itself reads or writes for the guest. */
 static void step_copy(void)
 {
-	int k = pick(false);
-	u32 page = (u32)(fake_random() % N_PAGES);
+	int k = pick_guest();
+	u32 page = pick_page();
 	u64 value = fake_random(), got;
 
 	if (k < 0)
@@ -299,6 +312,8 @@ static void run_history(u64 seed, u32 vmid_bits, u32 n_left)
 	for (u32 n = 0; n < n_steps; n++) {
 		step();
 		check_audit();
+		for (u32 h = 0; h < N_HARTS; h++)
+			fake_speculate(h, page_gpa(pick_page()));
 	}
 	read_everything();
 	for (int k = 0; k < N_SPACES; k++)

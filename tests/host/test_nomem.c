@@ -172,6 +172,24 @@ static void test_space_load(void **state)
 	assert_false(again);
 }
 
+/* What a dead space left behind is enough for the next one, though nobody has reaped it yet. */
+static void test_init_reaps_first(void **state)
+{
+	(void)state;
+	start();
+	mm_store(0, &s, PAGE(0), 1);
+	mm_store(0, &s, PAGE(1536), 1);
+	for (fake_hart = 2; fake_hart-- > 0;)
+		space_unload();
+	fake_hart = 0;
+	mm_settle();
+	mm_eat(FRAME_FOR_PANDO, UINT64_MAX);
+	space_fini(&s);
+	mm_space(&s, 16);
+	mm_uneat();
+	end();
+}
+
 /* Freeze and fork cannot fail: without memory for a block's record the frames stay counted. */
 static void test_freeze_without_memory(void **state)
 {
@@ -349,6 +367,7 @@ int main(void)
 		cmocka_unit_test(test_one_failure),
 		cmocka_unit_test(test_failures_to_the_end),
 		cmocka_unit_test(test_space_init),
+		cmocka_unit_test(test_init_reaps_first),
 		cmocka_unit_test(test_space_load),
 		cmocka_unit_test(test_freeze_without_memory),
 		cmocka_unit_test(test_reset_without_memory),

@@ -480,6 +480,10 @@ static void test_usage(void **state)
 	assert_int_equal(u.zero_pages, 1);
 	assert_int_equal(u.table_frames, 6);
 	space_fork(&s[1], &s[0]);
+	space_usage(&s[1], &u);
+	assert_int_equal(u.private_frames, 0);
+	assert_int_equal(u.shared_frames, 514);
+	assert_int_equal(u.table_frames, 0);
 	mm_store(0, &s[1], PAGE(0), 2);
 	space_usage(&s[1], &u);
 	assert_int_equal(u.private_frames, 1);

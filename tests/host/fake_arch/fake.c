@@ -27,6 +27,7 @@ u32 fake_n_kicks[HART_MAX], fake_n_fences[HART_MAX][FAKE_N_FENCES];
 u64 fake_fence_addr, fake_fence_id, fake_fence_hgatp;
 
 static bool in_guest[HART_MAX];
+static u64 ram_len;
 
 _Noreturn void panic(const char *fmt, ...)
 {
@@ -456,6 +457,24 @@ u8 *fake_access(u32 h, u64 gpa, bool is_store)
 	}
 }
 
+void fake_speculate(u32 h, u64 gpa)
+{
+	u32 was = fake_hart;
+	hpa_t at;
+
+	fake_hart = h;
+	at = HPA((csr_read(hgatp) & HGATP_PPN) << PAGE_SHIFT);
+	fake_hart = was;
+	for (u32 level = 2; at.v >= FAKE_RAM_BASE && at.v - FAKE_RAM_BASE < ram_len; level--) {
+		u64 pte = ((u64 *)hpa_ptr(at))[pte_index(GPA(gpa), level)];
+
+		assert(frame_of(at)->class == FRAME_TABLE);
+		if (!pte_is_table(pte))
+			break;
+		at = pte_hpa(pte);
+	}
+}
+
 u8 *fake_touch(u32 h, struct space *s, u64 gpa, bool is_store)
 {
 	u32 was = fake_hart;
@@ -483,6 +502,7 @@ void fake_machine(u32 mib, u32 n_harts)
 	struct mem_range ram = { HPA(FAKE_RAM_BASE), (u64)mib << 20 };
 
 	free(fake_ram);
+	ram_len = ram.len;
 	fake_ram = aligned_alloc(BLOCK_SIZE, ram.len);
 	assert(fake_ram);
 	memset(fake_ram, 0xa5, ram.len);

@@ -57,6 +57,10 @@ bool fake_is_in_guest(u32 h);
 /* One access of a hart that is in a guest: the byte's address, or NULL for a guest page fault. */
 u8 *fake_access(u32 h, u64 gpa, bool is_store);
 
+/* A walk for gpa that hart `h` does of its own accord, as hardware may at any time, in HS-mode too: every
+ * table that it passes must still be one. */
+void fake_speculate(u32 h, u64 gpa);
+
 /* Enter, access, take faults until it succeeds, leave.  NULL: the fault could not be resolved. */
 u8 *fake_touch(u32 h, struct space *s, u64 gpa, bool is_store);
 
