@@ -2,10 +2,11 @@
 /*
  * The vCPU switch (guest.h): what enter.S does not do on every exit.
  *
- * FP is lazy: a vCPU that is not loaded has FS = Off in its HS sstatus, so its
- * first FP instruction traps with cause 2, which is why hedeleg keeps illegal
- * instructions here; run/ then calls guest_fp_load().  The guest sees none of
- * it: vsstatus.FS is its own.
+ * FP is saved only if the guest changed it since it was loaded (sstatus.FS), and
+ * loaded only if the hart holds somebody else's.  It is not loaded at the first FP
+ * instruction: with HS sstatus.FS = Off the guest's first use would be an illegal
+ * instruction that firmware has to redirect here (see HEDELEG).  vsstatus.FS is the
+ * guest's own.
  */
 #include "arch/guest.h"
 
@@ -26,13 +27,15 @@ _Static_assert(offsetof(struct guest_fp, f[31]) == FP_F(31), "");
 _Static_assert(offsetof(struct guest_fp, fcsr) == FP_FCSR, "");
 _Static_assert(sizeof(struct guest_exit) == 32, "enter.S stores four words");
 
-/* All that a guest handles itself; guest page faults, calls from VS-mode, virtual and
- * illegal instructions come here. */
-#define HEDELEG                                                                              \
-	(BIT(CAUSE_FETCH_MISALIGNED) | BIT(CAUSE_FETCH_ACCESS) | BIT(CAUSE_BREAKPOINT) |     \
-	 BIT(CAUSE_LOAD_MISALIGNED) | BIT(CAUSE_LOAD_ACCESS) | BIT(CAUSE_STORE_MISALIGNED) | \
-	 BIT(CAUSE_STORE_ACCESS) | BIT(CAUSE_ECALL_U) | BIT(CAUSE_FETCH_PAGE) |              \
-	 BIT(CAUSE_LOAD_PAGE) | BIT(CAUSE_STORE_PAGE))
+/* All that a guest handles itself; guest page faults, calls from VS-mode and virtual instructions
+ * come here.  Illegal instructions go through firmware first, which looks for counters to emulate;
+ * it hands them to VS-mode when they are delegated.  That matters: QEMU 10.0.13 stays in V = 1 when
+ * firmware redirects a guest's trap to HS-mode. */
+#define HEDELEG                                                                        \
+	(BIT(CAUSE_FETCH_MISALIGNED) | BIT(CAUSE_FETCH_ACCESS) | BIT(CAUSE_ILLEGAL) |  \
+	 BIT(CAUSE_BREAKPOINT) | BIT(CAUSE_LOAD_MISALIGNED) | BIT(CAUSE_LOAD_ACCESS) | \
+	 BIT(CAUSE_STORE_MISALIGNED) | BIT(CAUSE_STORE_ACCESS) | BIT(CAUSE_ECALL_U) |  \
+	 BIT(CAUSE_FETCH_PAGE) | BIT(CAUSE_LOAD_PAGE) | BIT(CAUSE_STORE_PAGE))
 #define HIDELEG (HVIP_VSSIP | HVIP_VSTIP | HVIP_VSEIP)
 
 #define COUNTERS_CY_TM_IR 7UL
@@ -92,7 +95,22 @@ void guest_reset(struct guest_regs *regs, struct guest_csrs *csrs, struct guest_
 	csrs->scounteren = COUNTERS_CY_TM_IR;
 }
 
-void guest_load(const struct guest_csrs *csrs, u64 htimedelta)
+/* The hart may still hold the very registers: they were saved when this vCPU left, if dirty. */
+static void load_fp(struct guest_regs *regs, const struct guest_fp *fp, bool is_fresh)
+{
+	struct hart_local *self = hart_self();
+
+	if (is_fresh || self->fp_owner != fp) {
+		csr_set(sstatus, SSTATUS_FS_DIRTY);
+		fp_load_all(fp);
+		csr_clear(sstatus, SSTATUS_FS);
+		self->fp_owner = fp;
+	}
+	regs->sstatus = (regs->sstatus & ~SSTATUS_FS) | SSTATUS_FS_CLEAN;
+}
+
+void guest_load(struct guest_regs *regs, const struct guest_csrs *csrs, const struct guest_fp *fp,
+                u64 htimedelta, bool is_fresh)
 {
 	if (!hart_self()->is_guest_ready)
 		load_constants();
@@ -110,6 +128,8 @@ void guest_load(const struct guest_csrs *csrs, u64 htimedelta)
 	csr_write(hvip, csrs->hvip);
 	csr_write(scounteren, csrs->scounteren);
 	csr_write(senvcfg, csrs->senvcfg);
+	if (machine.has_fp)
+		load_fp(regs, fp, is_fresh);
 }
 
 static void save_fp(struct guest_regs *regs, struct guest_fp *fp)
@@ -118,7 +138,7 @@ static void save_fp(struct guest_regs *regs, struct guest_fp *fp)
 		csr_set(sstatus, SSTATUS_FS_DIRTY);
 		fp_save_all(fp);
 	}
-	csr_clear(sstatus, SSTATUS_FS);
+	csr_clear(sstatus, SSTATUS_FS); /* Pando itself has no use for FP */
 	regs->sstatus &= ~SSTATUS_FS;
 }
 
@@ -141,13 +161,6 @@ void guest_save(struct guest_csrs *csrs, struct guest_regs *regs, struct guest_f
 	}
 	csr_write(hvip, 0);
 	save_fp(regs, fp);
-}
-
-void guest_fp_load(struct guest_regs *regs, const struct guest_fp *fp)
-{
-	csr_set(sstatus, SSTATUS_FS_DIRTY);
-	fp_load_all(fp);
-	regs->sstatus = (regs->sstatus & ~SSTATUS_FS) | SSTATUS_FS_CLEAN;
 }
 
 void guest_set_hgatp(u64 hgatp)

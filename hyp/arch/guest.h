@@ -7,7 +7,7 @@
  *   guest_csrs  when a hart changes to another vCPU (guest_load/guest_save): the
  *               VS CSRs stay live in the hart across exits, so handlers read
  *               and write them with csr_read()/csr_write();
- *   guest_fp    only if the guest used FP since it was loaded (sstatus.FS).
+ *   guest_fp    loaded if another vCPU has used the hart, saved if dirty (sstatus.FS).
  */
 #ifndef ARCH_GUEST_H
 #define ARCH_GUEST_H
@@ -51,18 +51,16 @@ void vcpu_enter(struct guest_exit *exit, struct guest_regs *regs);
 void guest_reset(struct guest_regs *regs, struct guest_csrs *csrs, struct guest_fp *fp, u64 pc,
                  u64 a0, u64 a1);
 
-/* Loads VS CSRs and hypervisor controls: hedeleg/hideleg/henvcfg/hcounteren are
- * constants set here once per hart; guest time = time + htimedelta (ticks).
- * FP is Off in the regs of a vCPU that is not loaded: guest_reset and guest_save see to it. */
-void guest_load(const struct guest_csrs *csrs, u64 htimedelta);
+/* Loads VS CSRs and hypervisor controls: hedeleg/hideleg/henvcfg/hcounteren are constants set here
+ * once per hart; guest time = time + htimedelta (ticks).  FP registers are loaded unless the hart
+ * still holds them; `is_fresh`: it does not, whatever it thinks (the vCPU ran elsewhere or was
+ * written to).  FS becomes Clean, so that the machine notes the first change. */
+void guest_load(struct guest_regs *regs, const struct guest_csrs *csrs, const struct guest_fp *fp,
+                u64 htimedelta, bool is_fresh);
 
-/* Stores live VS CSRs to `csrs`, disarms vstimecmp and clears hvip, so that an idle
- * hart is not woken for a vCPU that is not there. Saves FP if the guest dirtied it,
- * and marks it Off in `regs`, so that the next first use traps (cause 2). */
+/* Stores live VS CSRs to `csrs`, disarms vstimecmp and clears hvip, so that an idle hart is not woken
+ * for a vCPU that is not there.  Saves FP if the guest dirtied it. */
 void guest_save(struct guest_csrs *csrs, struct guest_regs *regs, struct guest_fp *fp);
-
-/* First FP instruction since guest_load(): loads the registers, FS = Clean. */
-void guest_fp_load(struct guest_regs *regs, const struct guest_fp *fp);
 
 /* Switches hgatp as vsatp = 0, hgatp = new, vsatp = old value (spec: "the hgatp register"
  * and speculative walks must never see one VM's hgatp with another's vsatp). */

@@ -29,6 +29,7 @@ struct hart_local {
 	_Atomic u32 online;  /* a set by the hart itself, once */
 	u32 n_panics;        /* o panics entered: the second one must not print */
 	bool is_guest_ready; /* o the constants of guest_load() are written */
+	const void *fp_owner; /* o whose guest_fp the FP registers hold; compared, never followed */
 	u32 n_held;          /* o */
 	struct spinlock *held[LOCKS_HELD_MAX]; /* o locks in the order taken */
 	_Atomic u64 contended[LOCK_N_RANKS];   /* a written by the owner */

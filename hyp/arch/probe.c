@@ -147,7 +147,7 @@ static bool leaf_stays(u64 leaf)
 	vs_root[0] = leaf;
 	guest_reset(&regs, &csrs, &fp, GVA_CODE_BASE + GPA_CODE, GPA_DATA, 0);
 	csrs.vsatp = SATP_MODE_SV39 | GPA_VS_ROOT >> PAGE_SHIFT;
-	guest_load(&csrs, 0);
+	guest_load(&regs, &csrs, &fp, 0, true);
 	csr_write(hedeleg, 0); /* every trap of the probe ends it */
 	guest_set_hgatp(HGATP_MODE_SV39X4 | (u64)g_root >> PAGE_SHIFT);
 	hfence_gvma_all(); /* pairs with the stores to the tables above */

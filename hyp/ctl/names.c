@@ -51,7 +51,6 @@ const char *name_of_exit(u32 exit_class)
 		[EXIT_BREAK] = "memory",
 		[EXIT_IRQ] = "interrupts",
 		[EXIT_INJECT] = "traps passed on",
-		[EXIT_FP] = "floating point loads",
 	};
 
 	return LOOKUP(words, exit_class);

@@ -80,23 +80,6 @@ static enum next handle_virtual_insn(struct vcpu *v, const struct guest_exit *x)
 	return exit_inject(v, CAUSE_ILLEGAL, insn);
 }
 
-/* FP registers are loaded at the first use; HS sstatus.FS is Off until then. */
-static bool is_first_fp(const struct vcpu *v)
-{
-	return machine.has_fp && (v->regs.sstatus & SSTATUS_FS) == 0 &&
-	       (csr_read(vsstatus) & SSTATUS_FS) != 0;
-}
-
-static enum next handle_illegal(struct vcpu *v, const struct guest_exit *x)
-{
-	if (!is_first_fp(v))
-		return exit_inject(v, CAUSE_ILLEGAL, x->stval);
-	/* If it was not an FP instruction after all, it comes here again, and is injected. */
-	v->exits[EXIT_FP]++;
-	guest_fp_load(&v->regs, &v->fp);
-	return NEXT_RESUME;
-}
-
 enum next exit_handle(struct vcpu *v, const struct guest_exit *x)
 {
 	if (x->scause & CAUSE_IRQ)
@@ -107,9 +90,9 @@ enum next exit_handle(struct vcpu *v, const struct guest_exit *x)
 	case CAUSE_GUEST_LOAD_PAGE:
 	case CAUSE_GUEST_STORE_PAGE: return fault_handle(v, x);
 	case CAUSE_VIRTUAL_INSN: return handle_virtual_insn(v, x);
-	case CAUSE_ILLEGAL: return handle_illegal(v, x);
 	case CAUSE_FETCH_MISALIGNED:
 	case CAUSE_FETCH_ACCESS:
+	case CAUSE_ILLEGAL:
 	case CAUSE_BREAKPOINT:
 	case CAUSE_LOAD_MISALIGNED:
 	case CAUSE_LOAD_ACCESS:

@@ -148,6 +148,7 @@ void vcpu_start_at(struct vcpu *v, u64 pc, u64 opaque)
 	guest_reset(&v->regs, &v->csrs, &v->fp, pc, v->id, opaque);
 	v->soft_deadline = TIME_NEVER;
 	v->in_wfi = false;
+	v->last_hart = 0; /* no hart has what was just written */
 	atomic_store(&v->raise, 0);
 }
 
@@ -163,7 +164,7 @@ void vcpu_load(struct vcpu *v)
 
 	guest_drop_reservation();
 	space_attach(&v->vm->space, v->id, moved);
-	guest_load(&v->csrs, v->vm->time_delta);
+	guest_load(&v->regs, &v->csrs, &v->fp, v->vm->time_delta, moved);
 	v->is_loaded = true;
 	current[here - 1] = v;
 	v->last_hart = here;

@@ -65,15 +65,15 @@ enum hsm_state { /* SBI HSM, numbers of the SBI spec */
 	         HSM_SUSPENDED = 4,
 };
 
-enum exit_class { /* for counting exits */
-	          EXIT_SBI,
-	          EXIT_WFI,
-	          EXIT_MMIO,
-	          EXIT_BREAK, /* guest page fault resolved by mm */
-	          EXIT_IRQ,   /* host timer, kick, external */
-	          EXIT_INJECT,
-	          EXIT_FP,
-	          EXIT_N_CLASSES,
+/* For counting exits. */
+enum exit_class {
+	EXIT_SBI,
+	EXIT_WFI,
+	EXIT_MMIO,
+	EXIT_BREAK, /* guest page fault resolved by mm */
+	EXIT_IRQ,   /* host timer, kick, external */
+	EXIT_INJECT,
+	EXIT_N_CLASSES,
 };
 
 struct vcpu {

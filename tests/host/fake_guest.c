@@ -36,8 +36,12 @@ void guest_reset(struct guest_regs *regs, struct guest_csrs *csrs, struct guest_
 	csrs->vstimecmp = TIME_NEVER;
 }
 
-void guest_load(const struct guest_csrs *csrs, u64 htimedelta)
+void guest_load(struct guest_regs *regs, const struct guest_csrs *csrs, const struct guest_fp *fp,
+                u64 htimedelta, bool is_fresh)
 {
+	(void)fp;
+	(void)is_fresh;
+	regs->sstatus |= SSTATUS_FS_CLEAN;
 	csr_write(vsstatus, csrs->vsstatus);
 	csr_write(vsie, csrs->vsie);
 	csr_write(vsatp, csrs->vsatp);
@@ -60,12 +64,6 @@ void guest_save(struct guest_csrs *csrs, struct guest_regs *regs, struct guest_f
 	}
 	csr_write(hvip, 0);
 	regs->sstatus &= ~SSTATUS_FS;
-}
-
-void guest_fp_load(struct guest_regs *regs, const struct guest_fp *fp)
-{
-	(void)fp;
-	regs->sstatus |= SSTATUS_FS_CLEAN;
 }
 
 void guest_inject(struct guest_regs *regs, u64 scause, u64 stval)
