@@ -15,8 +15,8 @@
 #include "mm/copy.h"
 #include "mm/pool.h"
 
-#define HEX_LEN        (2 * BUNDLE_HASH_LEN)
-#define MISSING_SHOWN  8U
+#define HEX_LEN       (2 * BUNDLE_HASH_LEN)
+#define MISSING_SHOWN 8U
 
 struct spread {
 	u64 min, median, p99, max;

@@ -45,12 +45,9 @@ const char *name_of_hsm(u32 hsm_state)
 const char *name_of_exit(u32 exit_class)
 {
 	static const char *const words[] = {
-		[EXIT_SBI] = "SBI calls",
-		[EXIT_WFI] = "WFI",
-		[EXIT_MMIO] = "MMIO",
-		[EXIT_BREAK] = "memory",
-		[EXIT_IRQ] = "interrupts",
-		[EXIT_INJECT] = "traps passed on",
+		[EXIT_SBI] = "SBI calls",  [EXIT_WFI] = "WFI",
+		[EXIT_MMIO] = "MMIO",      [EXIT_BREAK] = "memory",
+		[EXIT_IRQ] = "interrupts", [EXIT_INJECT] = "traps passed on",
 	};
 
 	return LOOKUP(words, exit_class);

@@ -81,7 +81,7 @@ struct frame_map {
 struct frame_map frame_map(void);
 static inline struct frame *frame_in(struct frame_map map, hpa_t hpa)
 {
-	return &map.records[(hpa.v - map.base.v) >> PAGE_SHIFT];
+	return map.records + ((hpa.v - map.base.v) >> PAGE_SHIFT);
 }
 
 hpa_t frame_hpa(const struct frame *f);

@@ -8,15 +8,15 @@
 
 u64 *fake_csr(const char *name);
 
-#define csr_read(name) (*fake_csr(#name))
+#define csr_read(name)         (*fake_csr(#name))
 #define csr_write(name, value) ((void)(*fake_csr(#name) = (u64)(value)))
-#define csr_set(name, bits) ((void)(*fake_csr(#name) |= (u64)(bits)))
-#define csr_clear(name, bits) ((void)(*fake_csr(#name) &= ~(u64)(bits)))
-#define csr_swap(name, value)                                                                      \
-	({                                                                                         \
-		u64 csr_v_ = *fake_csr(#name);                                                     \
-		*fake_csr(#name) = (u64)(value);                                                   \
-		csr_v_;                                                                            \
+#define csr_set(name, bits)    ((void)(*fake_csr(#name) |= (u64)(bits)))
+#define csr_clear(name, bits)  ((void)(*fake_csr(#name) &= ~(u64)(bits)))
+#define csr_swap(name, value)                    \
+	({                                       \
+		u64 csr_v_ = *fake_csr(#name);   \
+		*fake_csr(#name) = (u64)(value); \
+		csr_v_;                          \
 	})
 
 #endif
