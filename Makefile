@@ -63,6 +63,7 @@ soak: ## the random tests, for as long as it takes to trust them
 	@$(SETUP) --optional-guest
 	$(AGAIN) files host-files
 	@scripts/test --soak
+	@tests/mutate
 
 format: ## lay the C sources out as .clang-format says
 	@$(SETUP) packages

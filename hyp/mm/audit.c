@@ -79,6 +79,15 @@ static void count_block(struct audit *a, struct block *b)
 		fault(a, "block list has another length than its record", n);
 }
 
+static bool has_armed_entries(const struct table *t)
+{
+	u64 any = 0;
+
+	for (u32 k = 0; k < BITMAP_WORDS; k++)
+		any |= t->armed_at[k];
+	return any != 0;
+}
+
 /* Will the next freeze find what is writable at or below entry i? */
 static bool is_armed(const struct table *t, u32 i)
 {
@@ -152,6 +161,8 @@ static void count_entries(struct audit *a, struct table *t, bool exclusive)
 	a->n_table_frames += t->level == 2 ? BIT(ROOT_ORDER) : 1;
 	if (t->armed && !exclusive)
 		fault(a, "armed and shared table", ptr_hpa(t->pte).v);
+	if (!t->armed && has_armed_entries(t))
+		fault(a, "armed entries in an unarmed table", ptr_hpa(t->pte).v);
 	if (t->block)
 		count_block(a, t->block);
 	for (u32 i = 0; i < n; i++) {

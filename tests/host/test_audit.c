@@ -118,6 +118,11 @@ static void not_armed(void)
 	below(&own, PAGE(0), 0)->armed ^= true;
 }
 
+static void entries_armed(void)
+{
+	below(&t, PAGE(0), 0)->armed_at[7] ^= 1;
+}
+
 static void path_not_armed(void)
 {
 	below(&own, PAGE(0), 1)->armed_at[0] ^= 1;
@@ -287,7 +292,8 @@ static const struct {
 	CASE(shared_table_w, "writable and shared"),
 	CASE(shared_block_w, "writable and shared 2 MiB leaf"),
 	CASE(not_armed_at, "writable and not armed"),
-	CASE(not_armed, "writable and not armed"),
+	CASE(not_armed, "armed entries in an unarmed table"),
+	CASE(entries_armed, "armed entries in an unarmed table"),
 	CASE(path_not_armed, "armed table below"),
 	CASE(root_not_armed, "armed table below"),
 	CASE(block_not_armed, "writable 2 MiB leaf, and not armed"),

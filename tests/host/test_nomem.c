@@ -215,6 +215,34 @@ static void test_freeze_without_memory(void **state)
 	}
 }
 
+/* A table that could not be sealed is derived: the copy has frames of its own, and frames that two name. */
+static void test_seal_skips_what_is_shared(void **state)
+{
+	(void)state;
+	mm_start(32, 2);
+	mm_space(&s, 4);
+	for (u64 n = 0; n < 4; n++)
+		mm_store(0, &s, PAGE(n), n);
+	frame_fail_from(1);
+	space_fork(&other, &s);
+	frame_fail_after(0);
+	mm_audit();
+	assert_int_equal(block_n_records(), 0);
+	mm_store(0, &other, PAGE(1), 11);
+	mm_store(0, &other, PAGE(9), 19);
+	space_freeze(&other);
+	mm_audit();
+	assert_int_equal(block_n_records(), 1);
+	mm_store(0, &s, PAGE(2), 12);
+	for (u64 n = 0; n < 4; n++) {
+		assert_int_equal(peek(&s, PAGE(n)), n == 2 ? 12 : n);
+		assert_int_equal(peek(&other, PAGE(n)), n == 1 ? 11 : n);
+	}
+	space_fini(&s);
+	space_fini(&other);
+	mm_end();
+}
+
 static void test_reset_without_memory(void **state)
 {
 	(void)state;
@@ -370,6 +398,7 @@ int main(void)
 		cmocka_unit_test(test_init_reaps_first),
 		cmocka_unit_test(test_space_load),
 		cmocka_unit_test(test_freeze_without_memory),
+		cmocka_unit_test(test_seal_skips_what_is_shared),
 		cmocka_unit_test(test_reset_without_memory),
 		cmocka_unit_test(test_guest_eats_all),
 		cmocka_unit_test(test_retained_slots),
