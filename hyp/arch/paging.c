@@ -13,15 +13,8 @@
 
 #include "arch/csr.h"
 #include "arch/hart_local.h"
+#include "arch/pte_bits.h"
 #include "lib/assert.h"
-
-#define PTE_V         BIT(0)
-#define PTE_R         BIT(1)
-#define PTE_W         BIT(2)
-#define PTE_X         BIT(3)
-#define PTE_A         BIT(6)
-#define PTE_D         BIT(7)
-#define PTE_PPN_SHIFT 10
 
 #define RIGHTS_TEXT  (PTE_R | PTE_X)
 #define RIGHTS_CONST PTE_R

@@ -18,6 +18,7 @@
  * The guest loads and stores through the first leaf.  However that ends, the
  * bytes of the leaf must be the same afterwards.
  */
+#include "arch/pte_bits.h"
 #include "arch/boot.h"
 #include "arch/csr.h"
 #include "arch/fence.h"
@@ -27,15 +28,8 @@
 #include "arch/trap.h"
 #include "arch/probe_guest.h"
 
-#define PTE_V       BIT(0)
-#define PTE_R       BIT(1)
-#define PTE_W       BIT(2)
-#define PTE_X       BIT(3)
-#define PTE_U       BIT(4)
-#define PTE_A       BIT(6)
-#define PTE_D       BIT(7)
 #define PTE_G_LEAF  (PTE_V | PTE_U | PTE_A | PTE_D) /* G-stage leaves are user pages */
-#define PTE_OF(ptr) ((u64)(ptr) >> PAGE_SHIFT << 10)
+#define PTE_OF(ptr) ((u64)(ptr) >> PAGE_SHIFT << PTE_PPN_SHIFT)
 
 #define SATP_MODE_SV39 (8UL << 60)
 #define VMID_MASK      0x3fffUL

@@ -118,22 +118,6 @@ static enum err run_clone(struct cmd *c)
 	return e;
 }
 
-/* Commands of the form "do something to one VM". */
-static enum err on_vm(struct cmd *c, enum err (*fn)(struct cmd *c, struct vm *vm))
-{
-	struct vm *vm;
-	enum err e = cmd_take_vm(c, c->arg[0], &vm);
-
-	if (e != ERR_OK)
-		return e;
-	e = fn(c, vm);
-	if (e != ERR_OK && !c->error[0])
-		cmd_fail(c, e, "%s: %s (it is %s)", vm->name, err_name(e),
-		         name_of_state(atomic_load(&vm->state)));
-	vm_put(vm);
-	return e;
-}
-
 static enum err freeze(struct cmd *c, struct vm *vm)
 {
 	u64 start = time_now();
@@ -147,7 +131,7 @@ static enum err freeze(struct cmd *c, struct vm *vm)
 
 static enum err run_freeze(struct cmd *c)
 {
-	return on_vm(c, freeze);
+	return cmd_on_vm(c, freeze);
 }
 
 static enum err fork_vm(struct cmd *c, struct vm *vm)
@@ -164,7 +148,7 @@ static enum err fork_vm(struct cmd *c, struct vm *vm)
 
 static enum err run_fork(struct cmd *c)
 {
-	return on_vm(c, fork_vm);
+	return cmd_on_vm(c, fork_vm);
 }
 
 static enum err reset(struct cmd *c, struct vm *vm)
@@ -175,7 +159,7 @@ static enum err reset(struct cmd *c, struct vm *vm)
 
 static enum err run_reset(struct cmd *c)
 {
-	return on_vm(c, reset);
+	return cmd_on_vm(c, reset);
 }
 
 static enum err pause_vm(struct cmd *c, struct vm *vm)
@@ -188,7 +172,7 @@ static enum err pause_vm(struct cmd *c, struct vm *vm)
 
 static enum err run_pause(struct cmd *c)
 {
-	return on_vm(c, pause_vm);
+	return cmd_on_vm(c, pause_vm);
 }
 
 /* Out of a pause, and past READY if it waits there for a freeze. */
@@ -209,7 +193,7 @@ static enum err resume(struct cmd *c, struct vm *vm)
 
 static enum err run_resume(struct cmd *c)
 {
-	return on_vm(c, resume);
+	return cmd_on_vm(c, resume);
 }
 
 static enum err kill(struct cmd *c, struct vm *vm)
@@ -229,7 +213,7 @@ static bool kill_each(struct vm *vm, void *arg)
 static enum err run_kill(struct cmd *c)
 {
 	if (strcmp(c->arg[0], "all") != 0)
-		return on_vm(c, kill);
+		return cmd_on_vm(c, kill);
 	vm_for_each(kill_each, NULL);
 	return ERR_OK;
 }

@@ -49,14 +49,7 @@ static enum err give(struct cmd *c, struct vm *vm)
 
 static enum err run_give(struct cmd *c)
 {
-	struct vm *vm;
-	enum err e = cmd_take_vm(c, c->arg[0], &vm);
-
-	if (e != ERR_OK)
-		return e;
-	e = give(c, vm);
-	vm_put(vm);
-	return e;
+	return cmd_on_vm(c, give);
 }
 
 static enum err show_result(struct cmd *c, struct vm *vm)
@@ -81,14 +74,7 @@ static enum err show_result(struct cmd *c, struct vm *vm)
 
 static enum err run_result(struct cmd *c)
 {
-	struct vm *vm;
-	enum err e = cmd_take_vm(c, c->arg[0], &vm);
-
-	if (e != ERR_OK)
-		return e;
-	e = show_result(c, vm);
-	vm_put(vm);
-	return e;
+	return cmd_on_vm(c, show_result);
 }
 
 static const struct command commands[] = {

@@ -98,3 +98,18 @@ enum err cmd_take_vm(struct cmd *c, const char *name, struct vm **vm)
 	*vm = vm_find(name);
 	return *vm ? ERR_OK : cmd_fail(c, ERR_ABSENT, "no VM \"%.40s\"; try vms", name);
 }
+
+enum err cmd_on_vm(struct cmd *c, enum err (*fn)(struct cmd *c, struct vm *vm))
+{
+	struct vm *vm;
+	enum err e = cmd_take_vm(c, c->arg[0], &vm);
+
+	if (e != ERR_OK)
+		return e;
+	e = fn(c, vm);
+	if (e != ERR_OK && !c->error[0])
+		cmd_fail(c, e, "%s: %s (it is %s)", vm->name, err_name(e),
+		         name_of_state(atomic_load(&vm->state)));
+	vm_put(vm);
+	return e;
+}

@@ -19,4 +19,8 @@ const char *name_of_holds(u32 holds);
 /* Finds a VM by NAME or #ID and takes a reference; the message names what was not found. */
 enum err must_check cmd_take_vm(struct cmd *c, const char *name, struct vm **vm);
 
+/* For commands that do something to the one VM that their first word names: finds it, calls fn, says
+ * why if fn failed without a message. */
+enum err must_check cmd_on_vm(struct cmd *c, enum err (*fn)(struct cmd *c, struct vm *vm));
+
 #endif

@@ -344,19 +344,24 @@ bool frame_zero_ahead(void)
 	return c->n_zeroed < CACHE_LEN;
 }
 
+/* A full stack keeps half of itself, and nothing while others wait for frames. */
+static COLD void cache_spill(struct frame_cache *c)
+{
+	lock_acquire(&lock);
+	while (c->n_plain > (is_short() ? 0 : BATCH))
+		buddy_free(c->plain[--c->n_plain], 0);
+	lock_release(&lock);
+}
+
 void frame_free(struct frame *f)
 {
 	struct frame_cache *c = &cache[hart_index()];
 
 	f->class = FRAME_FREE;
 	f->head = 0;
-	if (c->n_plain == CACHE_LEN) {
-		lock_acquire(&lock);
-		while (c->n_plain > BATCH)
-			buddy_free(c->plain[--c->n_plain], 0);
-		lock_release(&lock);
-	}
 	c->plain[c->n_plain++] = index_of(f);
+	if (__builtin_expect(c->n_plain == CACHE_LEN || is_short(), 0))
+		cache_spill(c);
 }
 
 struct frame *frame_alloc_order(u32 order, enum frame_use use)
@@ -431,7 +436,7 @@ u64 frame_n_free(void)
 
 u64 frame_n_for_guests(void)
 {
-	u64 n = frame_n_free();
+	u64 n = frame_n_listed() + frame_n_pooled();
 
 	return n > reserve ? n - reserve : 0;
 }

@@ -103,7 +103,7 @@ u64 frame_n_pooled(void);
 
 /* Free frames now, per-hart caches included: exact when nothing allocates meanwhile. */
 u64 frame_n_free(void);
-u64 frame_n_for_guests(void); /* free frames that FRAME_FOR_GUEST may have, in the end */
+u64 frame_n_for_guests(void); /* what guests can get now, or after space_relieve() */
 u64 frame_n_listed(void);     /* free frames that every hart can get at this moment */
 u64 frame_n_total(void);      /* frames that were handed to frame_init as usable */
 

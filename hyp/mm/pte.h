@@ -13,17 +13,9 @@
 #ifndef MM_PTE_H
 #define MM_PTE_H
 
-#include "lib/types.h"
+#include "arch/pte_bits.h"
 
-#define PTE_V         BIT(0)
-#define PTE_R         BIT(1)
-#define PTE_W         BIT(2)
-#define PTE_X         BIT(3)
-#define PTE_U         BIT(4)
-#define PTE_A         BIT(6)
-#define PTE_D         BIT(7)
 #define PTE_KIND      (3UL << 8)
-#define PTE_PPN_SHIFT 10
 #define PTE_NEXT_PAGE (1UL << PTE_PPN_SHIFT) /* adds 4 KiB to the address */
 
 #define KIND_LEAF  (0UL << 8) /* holds one count on its frame (level 0) or block (level 1) */
