@@ -21,6 +21,10 @@ SLOW = float(os.environ.get("PANDO_SLOW", "1"))  # all time limits are multiplie
 SOAK = bool(os.environ.get("PANDO_SOAK"))
 
 
+# OpenSBI 1.6 says this, in the middle of any line, when a guest executes certain CSR instructions that it may not.
+FIRMWARE_NOISE = "system_opcode_insn: Invalid opcode for CSR read/write instruction"
+
+
 class Failure(AssertionError):
     """What a guest, Pando or QEMU did instead; with the end of the screen."""
 
@@ -62,7 +66,7 @@ class Screen:
         text = text[: len(text) - len(self.held)]
         for part in re.findall(r"\x1b\[\d*[A-Za-z]|[\s\S]", text):
             if part == "\n":
-                self.lines.append(self.current)
+                self.lines.append(self.current.replace(FIRMWARE_NOISE, ""))
                 self.current = ""
             elif part == "\x1b[K":
                 self.current = ""
