@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Who may still use a translation: windows, fences, hgatp reloads, VMIDs, epochs. */
+/* Who may still use a translation: windows, fences, hgatp reloads, epochs. */
 #include "mm_unit.h"
 
 #include "arch/csr.h"
 #include "arch/phys.h"
-#include "fake_guest.h"
 
 #define PAGE(n) (RAM + (n)*PAGE_SIZE)
 
@@ -427,184 +426,6 @@ static void test_reaper_kicks(void **state)
 	end_family();
 }
 
-/* ---- VMIDs ---- */
-
-static u64 vmid(u32 h)
-{
-	return hgatp_of(h) >> HGATP_VMID_SHIFT & 0x3fff;
-}
-
-/* What a hart flushes when it enters `s` now. */
-static void flushed(u32 h, struct space *s, u32 n[FAKE_N_FENCES])
-{
-	u32 before[FAKE_N_FENCES];
-
-	memcpy(before, fake_n_fences[h], sizeof(before));
-	fake_enter(h, s, 0);
-	fake_leave(h);
-	for (u32 k = 0; k < FAKE_N_FENCES; k++)
-		n[k] = fake_n_fences[h][k] - before[k];
-}
-
-static void test_no_fence_without_need(void **state)
-{
-	u32 n[FAKE_N_FENCES];
-
-	(void)state;
-	family();
-	flushed(0, &a, n);
-	flushed(0, &b, n);
-	flushed(0, &a, n);
-	for (u32 k = 0; k < FAKE_N_FENCES; k++)
-		assert_int_equal(n[k], 0);
-	flushed(1, &a, n);
-	assert_true(n[FAKE_GVMA_ALL] + n[FAKE_GVMA_VMID] > 0 && n[FAKE_VVMA_ALL] > 0);
-	end_family();
-}
-
-/* vCPUs of one VM share its VMID and, as far as they like, ASIDs. */
-static void test_vcpus_on_one_hart(void **state)
-{
-	u32 n;
-
-	(void)state;
-	family();
-	fake_hart = 0;
-	space_attach(&b, 0, true);
-	n = fences(0, FAKE_VVMA_ALL);
-	space_attach(&b, 0, false);
-	assert_int_equal(fences(0, FAKE_VVMA_ALL), n);
-	space_attach(&b, 1, false);
-	assert_int_equal(fences(0, FAKE_VVMA_ALL), n + 1);
-	space_attach(&b, 0, false);
-	assert_int_equal(fences(0, FAKE_VVMA_ALL), n + 2);
-	space_attach(&b, 0, true); /* it was on another hart meanwhile */
-	assert_int_equal(fences(0, FAKE_VVMA_ALL), n + 3);
-	end_family();
-}
-
-/* VMIDs run out: whoever enters next flushes all, and VS-stage entries of the VMID's former owner. */
-static void test_roll_over(void **state)
-{
-	u32 n[FAKE_N_FENCES];
-	u64 vmid_of_b;
-
-	(void)state;
-	family();
-	machine.vmid_bits = 2; /* 1, 2, 3 */
-	tlb_init_all();
-	tlb_init(&a.tlb, ptr_hpa(a.root->pte));
-	tlb_init(&b.tlb, ptr_hpa(b.root->pte));
-	space_clone(&c, &a);
-	flushed(0, &a, n);
-	assert_int_equal(vmid(0), 1);
-	flushed(0, &b, n);
-	assert_int_equal(vmid(0), 2);
-	vmid_of_b = vmid(0);
-	flushed(0, &c, n);
-	space_fini(&c);
-	space_clone(&c, &a);
-	flushed(0, &c, n); /* one too many */
-	assert_int_equal(vmid(0), 1);
-	assert_int_equal(n[FAKE_GVMA_ALL], 1);
-	flushed(0, &a, n);
-	assert_int_equal(vmid(0), vmid_of_b);
-	assert_true(n[FAKE_VVMA_ALL] > 0);
-	assert_int_equal(n[FAKE_GVMA_ALL], 0);
-	flushed(0, &a, n);
-	assert_int_equal(n[FAKE_VVMA_ALL], 0);
-	flushed(1, &a, n);
-	assert_int_equal(n[FAKE_GVMA_ALL], 1); /* each hart by itself */
-	space_fini(&c);
-	end_family();
-}
-
-/* Without VMIDs every change of space flushes both stages. */
-static void test_zero_vmid_bits(void **state)
-{
-	u32 n[FAKE_N_FENCES];
-
-	(void)state;
-	family();
-	machine.vmid_bits = 0;
-	tlb_init_all();
-	tlb_init(&a.tlb, ptr_hpa(a.root->pte));
-	tlb_init(&b.tlb, ptr_hpa(b.root->pte));
-	for (u32 k = 0; k < 4; k++) {
-		flushed(0, k & 1 ? &a : &b, n);
-		assert_int_equal(vmid(0), 0);
-		assert_int_equal(n[FAKE_GVMA_ALL], 1);
-		assert_true(n[FAKE_VVMA_ALL] > 0);
-	}
-	flushed(0, &a, n);
-	assert_int_equal(n[FAKE_GVMA_ALL] + n[FAKE_VVMA_ALL], 0);
-	fake_hart = 0;
-	space_unload();
-	flushed(0, &a, n);
-	assert_int_equal(n[FAKE_GVMA_ALL], 1);
-	end_family();
-}
-
-/* hgatp = Bare would translate GPAs to themselves: a hart without a space has an empty root. */
-static void test_unloaded_is_not_bare(void **state)
-{
-	u64 hgatp, *root;
-
-	(void)state;
-	family();
-	fake_hart = 1;
-	space_enter(&b);
-	space_leave();
-	space_unload();
-	hgatp = csr_read(hgatp);
-	assert_int_equal(hgatp >> 60, 8);
-	assert_int_equal(vmid(1), 0);
-	assert_int_not_equal(hgatp & HGATP_PPN, ptr_hpa(b.root->pte).v >> PAGE_SHIFT);
-	/* Outside the arena: its address there has a sign, of which hgatp keeps 56 bits. */
-	root = (u64 *)(void *)(fake_ram + ((s64)(hgatp << 20) >> 8) - FAKE_RAM_BASE);
-	for (u32 i = 0; i < ROOT_ENTRIES; i++)
-		assert_int_equal(root[i], 0);
-	fake_hart = 0;
-	end_family();
-}
-
-/* A guest's remote fence is honoured under its own VMID, though the hart let go of it meanwhile. */
-static void test_guest_fence_after_unload(void **state)
-{
-	struct vm *vm;
-	struct vcpu *v;
-
-	(void)state;
-	fake_boot(1);
-	vm = fake_vm_run("one", 1);
-	v = fake_pick(0);
-	assert_ptr_equal(v, vm->vcpu[0]);
-	assert_true(vcpu_door(v));
-	space_unload(); /* looked for memory */
-	vcpu_post_fence(v, &(struct vcpu_fence){ .start = GVA(0x1000), .len = PAGE_SIZE });
-	assert_true(vcpu_door(v));
-	assert_int_equal(fake_fence_addr, 0x1000);
-	assert_int_equal(fake_fence_hgatp & HGATP_PPN,
-	                 ptr_hpa(vm->space.root->pte).v >> PAGE_SHIFT);
-	fake_put_back(0, v);
-}
-
-/* A space and a vCPU may take a record that was another's: nothing of that is left. */
-static void test_record_reused(void **state)
-{
-	u32 n[FAKE_N_FENCES];
-
-	(void)state;
-	family();
-	flushed(0, &b, n);
-	space_fini(&b);
-	space_clone(&b, &a);
-	flushed(0, &b, n);
-	assert_true(n[FAKE_GVMA_VMID] + n[FAKE_GVMA_ALL] > 0 && n[FAKE_VVMA_ALL] > 0);
-	assert_true(n[FAKE_FENCE_I] > 0);
-	end_family();
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -618,13 +439,6 @@ int main(void)
 		cmocka_unit_test(test_next_window_is_another),
 		cmocka_unit_test(test_oldest_hart_counts),
 		cmocka_unit_test(test_reaper_kicks),
-		cmocka_unit_test(test_no_fence_without_need),
-		cmocka_unit_test(test_vcpus_on_one_hart),
-		cmocka_unit_test(test_roll_over),
-		cmocka_unit_test(test_zero_vmid_bits),
-		cmocka_unit_test(test_unloaded_is_not_bare),
-		cmocka_unit_test(test_record_reused),
-		cmocka_unit_test(test_guest_fence_after_unload),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

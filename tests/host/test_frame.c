@@ -233,6 +233,7 @@ static void test_reserve(void **state)
 
 		assert_non_null(f);
 		frame_free(f);
+		assert_int_equal(frame_n_listed(), reserve); /* for all harts to see */
 		assert_null(frame_alloc(FRAME_FOR_GUEST));
 		assert_null(frame_alloc_zeroed(FRAME_FOR_GUEST));
 	}

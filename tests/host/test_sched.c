@@ -2,6 +2,7 @@
 /* Run queues, stealing, slices, kicks and the timer queue, on up to four fake harts. */
 #include "arch/csr.h"
 #include "arch/time.h"
+#include "mm_unit.h"
 #include "vm_tests.h"
 
 #define VSIE_SSIE BIT(1)
@@ -368,6 +369,12 @@ static void test_waits_for_frames(void **state)
 	assert_ptr_equal(vm, v->vm);
 	assert_true(events & VM_EV_NOMEM);
 	vm_put(vm);
+	(void)space_relieve();
+	mm_eat(FRAME_FOR_GUEST, UINT64_MAX);
+	assert_true(frame_n_free() > 64); /* there are frames, but not for guests */
+	sched_frames_returned();
+	assert_int_equal(v->state, SCHED_ASLEEP);
+	mm_uneat();
 	sched_frames_returned();
 	assert_int_equal(v->state, SCHED_QUEUED);
 }
