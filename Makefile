@@ -22,8 +22,8 @@ all: ## build Pando, the guests and the host tests
 	@$(SETUP) --optional-guest
 	$(AGAIN) files host-files
 
-setup: ## install and fetch what building and running need, newer QEMU included
-	@$(SETUP) packages libfdt guest qemu
+setup: ## install and fetch what building and running need
+	@$(SETUP)
 
 demo: ## boot Linux, freeze it, clone it a hundred times, check every result
 	@$(SETUP)

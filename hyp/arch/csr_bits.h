@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* CSR fields and trap causes by the privileged spec's names. */
+/* CSR fields, trap causes and page-table entry bits by the privileged spec's names. */
 #ifndef ARCH_CSR_BITS_H
 #define ARCH_CSR_BITS_H
 
@@ -72,5 +72,15 @@
 
 #define HTINST_READ_PTE  0x3000U /* implicit read of a guest PTE */
 #define HTINST_WRITE_PTE 0x3020U /* implicit write of A/D bits to a guest PTE */
+
+/* Of any stage; software has bits 8 and 9. */
+#define PTE_V         BIT(0)
+#define PTE_R         BIT(1)
+#define PTE_W         BIT(2)
+#define PTE_X         BIT(3)
+#define PTE_U         BIT(4)
+#define PTE_A         BIT(6)
+#define PTE_D         BIT(7)
+#define PTE_PPN_SHIFT 10
 
 #endif

@@ -13,7 +13,6 @@
 
 #include "arch/csr.h"
 #include "arch/hart_local.h"
-#include "arch/pte_bits.h"
 #include "lib/assert.h"
 
 #define RIGHTS_TEXT  (PTE_R | PTE_X)

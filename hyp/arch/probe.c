@@ -18,7 +18,6 @@
  * The guest loads and stores through the first leaf.  However that ends, the
  * bytes of the leaf must be the same afterwards.
  */
-#include "arch/pte_bits.h"
 #include "arch/boot.h"
 #include "arch/csr.h"
 #include "arch/fence.h"

@@ -13,7 +13,7 @@
 #ifndef MM_PTE_H
 #define MM_PTE_H
 
-#include "arch/pte_bits.h"
+#include "arch/csr_bits.h"
 
 #define PTE_KIND      (3UL << 8)
 #define PTE_NEXT_PAGE (1UL << PTE_PPN_SHIFT) /* adds 4 KiB to the address */
