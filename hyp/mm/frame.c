@@ -65,7 +65,7 @@ struct frame *frame_of(hpa_t hpa)
 
 struct frame_map frame_map(void)
 {
-	return (struct frame_map){ records, base };
+	return (struct frame_map){ (u64)records - (base.v >> PAGE_SHIFT) * sizeof(struct frame) };
 }
 
 static u32 index_of(const struct frame *f)

@@ -72,16 +72,16 @@ void frame_free_order(struct frame *f, u32 order);
 
 struct frame *frame_of(hpa_t hpa);
 
-/* The same for a loop over many addresses that Pando itself wrote into tables: unchecked, and with
- * the frame table's place in registers. */
+/* The same for a loop over many page numbers that Pando itself wrote into tables: unchecked, and with
+ * the frame table's place in one register. */
 struct frame_map {
-	struct frame *records;
-	hpa_t base;
+	u64 origin; /* where the record of page number 0 would lie */
 };
 struct frame_map frame_map(void);
-static inline struct frame *frame_in(struct frame_map map, hpa_t hpa)
+
+static inline struct frame *frame_in(struct frame_map map, u64 ppn)
 {
-	return map.records + ((hpa.v - map.base.v) >> PAGE_SHIFT);
+	return (struct frame *)(map.origin + ppn * sizeof(struct frame)); /* NOLINT: index */
 }
 
 hpa_t frame_hpa(const struct frame *f);

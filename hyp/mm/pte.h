@@ -39,6 +39,12 @@ static inline hpa_t pte_hpa(u64 pte)
 	return HPA((pte << 10) >> (10 + PTE_PPN_SHIFT) << PAGE_SHIFT);
 }
 
+/* Page number of an entry that Pando wrote: nothing stands above it. */
+static inline u64 pte_ppn(u64 pte)
+{
+	return pte >> PTE_PPN_SHIFT;
+}
+
 static inline bool pte_is_table(u64 pte)
 {
 	return (pte & (PTE_V | PTE_R | PTE_X)) == PTE_V;

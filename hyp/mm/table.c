@@ -158,15 +158,32 @@ void table_set(struct table *t, u32 i, u64 pte)
 
 /* ---- derive and split ---- */
 
-static void derive_leaves(struct table *copy, const struct table *t)
+/* One more reference to each frame that a marked entry names.  In tables that are written over and
+ * over, whole words are marked. */
+static void get_leaves(const u64 *pte, const u64 *marked)
 {
 	struct frame_map map = frame_map();
-	u32 i;
 
+	for (u32 word = 0; word < BITMAP_WORDS; word++, pte += 64) {
+		u64 left = marked[word];
+
+		for (u32 k = 0; left == UINT64_MAX && k < 64; k += 4) {
+			frame_get(frame_in(map, pte_ppn(pte[k])));
+			frame_get(frame_in(map, pte_ppn(pte[k + 1])));
+			frame_get(frame_in(map, pte_ppn(pte[k + 2])));
+			frame_get(frame_in(map, pte_ppn(pte[k + 3])));
+		}
+		for (u32 k = 0; left != UINT64_MAX && left; left >>= 1, k++)
+			if (left & 1)
+				frame_get(frame_in(map, pte_ppn(pte[k])));
+	}
+}
+
+static void derive_leaves(struct table *copy, const struct table *t)
+{
 	page_copy(copy->pte, t->pte);
 	memcpy(copy->counted, t->counted, sizeof(copy->counted));
-	FOR_EACH_BIT (t->counted, i)
-		frame_get(frame_in(map, pte_hpa(t->pte[i])));
+	get_leaves(t->pte, t->counted);
 	copy->block = t->block;
 	if (t->block)
 		atomic_fetch_add_explicit(&t->block->count, 1, memory_order_relaxed);
@@ -244,7 +261,7 @@ static struct frame **seal_word(struct table *t, u32 word, struct block *b, stru
 	u16 slot = (u16)(word * 64), n = 0;
 
 	for (u64 left = t->counted[word]; left; left >>= 1, pte++, slot++) {
-		struct frame *f = frame_in(map, pte_hpa(*pte));
+		struct frame *f = frame_in(map, pte_ppn(*pte));
 
 		if (!(left & 1))
 			continue;

@@ -464,6 +464,37 @@ static void test_load_when_fragmented(void **state)
 	mm_end();
 }
 
+/* Tables whose entries are all counted, as a clone's clone meets them: whole words at a time. */
+static void test_derive_of_full_tables(void **state)
+{
+	(void)state;
+	mm_start(48, 2);
+	mm_space(&s[0], 4);
+	for (u32 n = 0; n < N_ENTRIES; n++)
+		poke(&s[0], PAGE(n), n + 1);
+	space_freeze(&s[0]);
+	space_clone(&s[1], &s[0]);
+	for (u32 n = 0; n < N_ENTRIES - 10; n++) /* the last word is not full */
+		poke(&s[1], PAGE(n), n + 1001);
+	space_freeze(&s[1]);
+	for (u32 c = 2; c < 5; c++) {
+		space_clone(&s[c], &s[1]);
+		poke(&s[c], PAGE(7 * c), c);
+		mm_audit();
+	}
+	for (u32 c = 1; c < 5; c++)
+		for (u32 n = 0; n < N_ENTRIES; n++)
+			assert_int_equal(peek(&s[c], PAGE(n)), c > 1 && n == 7 * c  ? c
+			                                       : n < N_ENTRIES - 10 ? n + 1001
+			                                                            : n + 1);
+	for (u32 c = 0; c < 5; c++) {
+		space_fini(&s[c]);
+		reap_all();
+		mm_audit();
+	}
+	mm_end();
+}
+
 static void test_usage(void **state)
 {
 	struct space_usage u;
@@ -522,6 +553,7 @@ int main(void)
 		cmocka_unit_test(test_share_is_atomic),
 		cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_load_when_fragmented),
+		cmocka_unit_test(test_derive_of_full_tables),
 		cmocka_unit_test(test_usage),
 	};
 
