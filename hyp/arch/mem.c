@@ -50,21 +50,28 @@ void *memcpy(void *restrict dst, const void *restrict src, size_t n)
 	return dst;
 }
 
+/* The common case: whole words at an aligned address. */
+static inline void set_words(u8 *d, u64 pattern, size_t n)
+{
+	word_t *to = (word_t *)d, *end = (word_t *)(d + n);
+
+	for (; end - to >= 4; to += 4)
+		to[0] = pattern, to[1] = pattern, to[2] = pattern, to[3] = pattern;
+	while (to < end)
+		*to++ = pattern;
+}
+
 void *memset(void *dst, int value, size_t n)
 {
-	u64 pattern = (u8)value * 0x0101010101010101UL;
+	u64 pattern = value == 0 ? 0 : (u8)value * 0x0101010101010101UL;
+	size_t whole;
 	u8 *d = dst;
 
 	for (; n && !IS_ALIGNED((u64)d, WORD); n--)
 		*d++ = (u8)value;
-	for (; n >= 4 * WORD; n -= 4 * WORD, d += 4 * WORD) {
-		word_t *to = (word_t *)d;
-
-		to[0] = pattern, to[1] = pattern, to[2] = pattern, to[3] = pattern;
-	}
-	for (; n >= WORD; n -= WORD, d += WORD)
-		*(word_t *)d = pattern;
-	while (n--)
+	whole = ALIGN_DOWN(n, WORD);
+	set_words(d, pattern, whole);
+	for (d += whole; n > whole; n--)
 		*d++ = (u8)value;
 	return dst;
 }
