@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "mm_unit.h"
+#include "arch/csr.h"
 
 #include "arch/phys.h"
 
@@ -115,4 +116,38 @@ void mm_uneat(void)
 		eaten = f->link.next;
 		frame_free(f);
 	}
+}
+
+void mm_family(struct space *template, struct space *clone)
+{
+	mm_start(32, 4);
+	mm_space(template, 8);
+	mm_store(0, template, MM_PAGE(0), 10);
+	mm_store(0, template, MM_PAGE(1), 11);
+	mm_store(0, template, MM_PAGE(600), 60);
+	space_freeze(template);
+	space_clone(clone, template);
+}
+
+void mm_end_family(struct space *template, struct space *clone)
+{
+	space_fini(template);
+	space_fini(clone);
+	mm_end();
+}
+
+u32 mm_fences(u32 h, enum fake_fence kind)
+{
+	return fake_n_fences[h][kind];
+}
+
+u64 mm_hgatp(u32 h)
+{
+	u32 was = fake_hart;
+	u64 hgatp;
+
+	fake_hart = h;
+	hgatp = csr_read(hgatp);
+	fake_hart = was;
+	return hgatp;
 }

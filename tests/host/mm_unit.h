@@ -33,6 +33,15 @@ void mm_space(struct space *s, u64 mib);
 void mm_store(u32 h, struct space *s, u64 gpa, u64 value);
 u64 mm_load(u32 h, struct space *s, u64 gpa);
 
+/* A machine of four harts with a template of two pages in two tables, and its clone. */
+#define MM_PAGE(n) (RAM + (n)*PAGE_SIZE)
+void mm_family(struct space *template, struct space *clone);
+void mm_end_family(struct space *template, struct space *clone);
+
+/* Fences of one kind that hart `h` has executed; the hgatp that it has loaded. */
+u32 mm_fences(u32 h, enum fake_fence kind);
+u64 mm_hgatp(u32 h);
+
 /* The valid leaf that maps gpa, 0 if none. */
 u64 mm_leaf(const struct space *s, u64 gpa);
 

@@ -5,8 +5,6 @@
 #include "arch/csr.h"
 #include "arch/phys.h"
 
-#define PAGE(n) (RAM + (n)*PAGE_SIZE)
-
 static struct space a, b, c;
 static u64 watched;             /* GPA whose leaf in `a` a kick looks at */
 static struct frame *old;       /* `a` must not let go of it while a hart is in its guest */
@@ -30,47 +28,12 @@ static void watch(u32 h)
 	fake_leave(h);
 }
 
-static u64 hgatp_of(u32 h)
-{
-	u32 was = fake_hart;
-	u64 hgatp;
-
-	fake_hart = h;
-	hgatp = csr_read(hgatp);
-	fake_hart = was;
-	return hgatp;
-}
-
 static u64 word(u32 h, u64 gpa)
 {
 	u8 *byte = fake_access(h, gpa, false);
 
 	assert_non_null(byte);
 	return *(u64 *)(void *)byte;
-}
-
-/* A template with two pages of two tables in `a`, and its clone in `b`. */
-static void family(void)
-{
-	mm_start(32, 4);
-	mm_space(&a, 8);
-	mm_store(0, &a, PAGE(0), 10);
-	mm_store(0, &a, PAGE(1), 11);
-	mm_store(0, &a, PAGE(600), 60);
-	space_freeze(&a);
-	space_clone(&b, &a);
-}
-
-static void end_family(void)
-{
-	space_fini(&a);
-	space_fini(&b);
-	mm_end();
-}
-
-static u32 fences(u32 h, enum fake_fence kind)
-{
-	return fake_n_fences[h][kind];
 }
 
 /* The first store after a clone: three harts in the guest, one breaks. */
@@ -81,32 +44,32 @@ static void test_derived_root_is_reloaded(void **state)
 	(void)state;
 	mm_start(32, 4);
 	mm_space(&b, 8);
-	mm_store(0, &b, PAGE(0), 10);
+	mm_store(0, &b, MM_PAGE(0), 10);
 	space_freeze(&b);
 	space_clone(&a, &b);
 	for (u32 h = 0; h < 3; h++) {
 		fake_enter(h, &a, h);
-		assert_int_equal(word(h, PAGE(0)), 10);
+		assert_int_equal(word(h, MM_PAGE(0)), 10);
 	}
-	hgatp = hgatp_of(1);
+	hgatp = mm_hgatp(1);
 	fake_on_kick = watch;
-	watched = PAGE(0);
+	watched = MM_PAGE(0);
 	n_watched = 0;
 	old = NULL;
 	old_table = b.root;
 	fake_leave(0);
-	mm_store(0, &a, PAGE(0), 20);
+	mm_store(0, &a, MM_PAGE(0), 20);
 	old_table = NULL;
 	assert_int_equal(n_watched, 2);
 	assert_false(fake_is_in_guest(1) || fake_is_in_guest(2));
 	for (u32 h = 1; h < 3; h++) {
 		fake_enter(h, &a, h);
-		assert_true(hgatp_of(h) != hgatp);
-		assert_int_equal(hgatp_of(h) & HGATP_PPN, ptr_hpa(a.root->pte).v >> PAGE_SHIFT);
-		assert_int_equal(word(h, PAGE(0)), 20);
+		assert_true(mm_hgatp(h) != hgatp);
+		assert_int_equal(mm_hgatp(h) & HGATP_PPN, ptr_hpa(a.root->pte).v >> PAGE_SHIFT);
+		assert_int_equal(word(h, MM_PAGE(0)), 20);
 		fake_leave(h);
 	}
-	assert_int_equal(mm_load(3, &b, PAGE(0)), 10);
+	assert_int_equal(mm_load(3, &b, MM_PAGE(0)), 10);
 	space_fini(&a);
 	space_fini(&b);
 	mm_end();
@@ -120,27 +83,27 @@ static void test_leaf_break_with_siblings(void **state)
 	(void)state;
 	mm_start(32, 4);
 	mm_space(&a, 8);
-	mm_store(0, &a, PAGE(0), 10);
-	mm_store(0, &a, PAGE(1), 11);
+	mm_store(0, &a, MM_PAGE(0), 10);
+	mm_store(0, &a, MM_PAGE(1), 11);
 	space_fork(&b, &a);
-	mm_store(0, &a, PAGE(1), 12); /* the path is ours from now on */
+	mm_store(0, &a, MM_PAGE(1), 12); /* the path is ours from now on */
 	for (u32 h = 1; h < 3; h++) {
 		fake_enter(h, &a, h);
-		assert_int_equal(word(h, PAGE(0)), 10);
-		n_fence_i[h] = fences(h, FAKE_FENCE_I);
+		assert_int_equal(word(h, MM_PAGE(0)), 10);
+		n_fence_i[h] = mm_fences(h, FAKE_FENCE_I);
 	}
-	n_fence_i[0] = fences(0, FAKE_FENCE_I);
+	n_fence_i[0] = mm_fences(0, FAKE_FENCE_I);
 	fake_on_kick = watch;
-	watched = PAGE(0);
+	watched = MM_PAGE(0);
 	n_watched = 0;
 	old = NULL; /* a piece: its block stays */
-	mm_store(0, &a, PAGE(0), 20);
+	mm_store(0, &a, MM_PAGE(0), 20);
 	assert_int_equal(n_watched, 2);
-	assert_true(fences(0, FAKE_FENCE_I) > n_fence_i[0]);
+	assert_true(mm_fences(0, FAKE_FENCE_I) > n_fence_i[0]);
 	for (u32 h = 1; h < 3; h++) {
 		fake_enter(h, &a, h);
-		assert_int_equal(word(h, PAGE(0)), 20);
-		assert_true(fences(h, FAKE_FENCE_I) > n_fence_i[h]); /* the page may hold code */
+		assert_int_equal(word(h, MM_PAGE(0)), 20);
+		assert_true(mm_fences(h, FAKE_FENCE_I) > n_fence_i[h]); /* the page may hold code */
 		fake_leave(h);
 	}
 	space_fini(&a);
@@ -154,22 +117,22 @@ static void test_old_frame_outlives_the_fence(void **state)
 	(void)state;
 	mm_start(32, 4);
 	mm_space(&a, 8);
-	mm_store(0, &a, PAGE(0), 10);
+	mm_store(0, &a, MM_PAGE(0), 10);
 	space_fork(&b, &a);
-	mm_store(0, &a, PAGE(1), 11); /* counted: this table has a block already */
+	mm_store(0, &a, MM_PAGE(1), 11); /* counted: this table has a block already */
 	space_fork(&c, &a);
-	mm_store(0, &a, PAGE(2), 12);
+	mm_store(0, &a, MM_PAGE(2), 12);
 	for (u32 h = 1; h < 3; h++) {
 		fake_enter(h, &a, h);
-		assert_int_equal(word(h, PAGE(1)), 11);
+		assert_int_equal(word(h, MM_PAGE(1)), 11);
 	}
-	old = frame_of(pte_hpa(mm_leaf(&a, PAGE(1))));
+	old = frame_of(pte_hpa(mm_leaf(&a, MM_PAGE(1))));
 	fake_on_kick = watch;
-	watched = PAGE(1);
+	watched = MM_PAGE(1);
 	n_watched = 0;
-	mm_store(0, &a, PAGE(1), 21);
+	mm_store(0, &a, MM_PAGE(1), 21);
 	assert_int_equal(n_watched, 2);
-	assert_int_equal(mm_load(0, &c, PAGE(1)), 11);
+	assert_int_equal(mm_load(0, &c, MM_PAGE(1)), 11);
 	space_fini(&a);
 	space_fini(&b);
 	space_fini(&c);
@@ -184,27 +147,27 @@ static void test_own_page_needs_no_kick(void **state)
 	(void)state;
 	mm_start(32, 4);
 	mm_space(&a, 8);
-	mm_store(0, &a, PAGE(0), 10);
+	mm_store(0, &a, MM_PAGE(0), 10);
 	space_fork(&b, &a);
-	mm_store(0, &a, PAGE(1), 11);
+	mm_store(0, &a, MM_PAGE(1), 11);
 	space_fini(&b);
 	mm_settle();
 	for (u32 h = 0; h < 2; h++) {
 		fake_enter(h, &a, h);
-		assert_int_equal(word(h, PAGE(0)), 10); /* read-only in both TLBs now */
+		assert_int_equal(word(h, MM_PAGE(0)), 10); /* read-only in both TLBs now */
 	}
 	fake_leave(0);
 	n = fake_n_kicks[1];
-	mm_store(0, &a, PAGE(0), 20);
+	mm_store(0, &a, MM_PAGE(0), 20);
 	assert_int_equal(a.breaks[BREAK_COPY], 0);
 	assert_int_equal(fake_n_kicks[1], n);
 	assert_true(fake_is_in_guest(1));
-	assert_null(fake_access(1, PAGE(0), true));
+	assert_null(fake_access(1, MM_PAGE(0), true));
 	fake_leave(1);
 	n = a.breaks[BREAK_SPURIOUS];
-	mm_store(1, &a, PAGE(0), 30);
+	mm_store(1, &a, MM_PAGE(0), 30);
 	assert_int_equal(a.breaks[BREAK_SPURIOUS], n + 1);
-	assert_int_equal(mm_load(0, &a, PAGE(0)), 30);
+	assert_int_equal(mm_load(0, &a, MM_PAGE(0)), 30);
 	space_fini(&a);
 	mm_end();
 }
@@ -215,16 +178,16 @@ static void test_absent_for_a_sibling(void **state)
 	(void)state;
 	mm_start(32, 4);
 	mm_space(&a, 8);
-	mm_store(0, &a, PAGE(1), 1);
+	mm_store(0, &a, MM_PAGE(1), 1);
 	fake_enter(1, &a, 1);
-	assert_null(fake_access(1, PAGE(0), false));
-	assert_null(fake_access(1, PAGE(600), false));
-	mm_store(0, &a, PAGE(0), 5);
-	assert_null(fake_access(1, PAGE(0), false));
+	assert_null(fake_access(1, MM_PAGE(0), false));
+	assert_null(fake_access(1, MM_PAGE(600), false));
+	mm_store(0, &a, MM_PAGE(0), 5);
+	assert_null(fake_access(1, MM_PAGE(0), false));
 	fake_leave(1);
-	assert_int_equal(mm_load(1, &a, PAGE(0)), 5);
-	mm_store(0, &a, PAGE(600), 6);
-	assert_int_equal(mm_load(1, &a, PAGE(600)), 6);
+	assert_int_equal(mm_load(1, &a, MM_PAGE(0)), 5);
+	mm_store(0, &a, MM_PAGE(600), 6);
+	assert_int_equal(mm_load(1, &a, MM_PAGE(600)), 6);
 	space_fini(&a);
 	mm_end();
 }
@@ -236,31 +199,31 @@ static void test_two_breaks_before_one_entry(void **state)
 	mm_start(32, 4);
 	mm_space(&a, 8);
 	for (u64 n = 0; n < 3; n++)
-		mm_store(0, &a, PAGE(n), 10 + n);
+		mm_store(0, &a, MM_PAGE(n), 10 + n);
 	space_fork(&b, &a);
-	mm_store(0, &a, PAGE(2), 22);
+	mm_store(0, &a, MM_PAGE(2), 22);
 	for (u32 h = 0; h < 2; h++) {
 		fake_enter(h, &a, h);
 		for (u64 n = 0; n < 2; n++)
-			assert_int_equal(word(h, PAGE(n)), 10 + n);
+			assert_int_equal(word(h, MM_PAGE(n)), 10 + n);
 		fake_leave(h);
 	}
 	for (u32 h = 0; h < 2; h++) {
 		fake_hart = h;
-		assert_int_equal(space_fault(&a, GPA(PAGE(h)), ACCESS_WRITE), ERR_OK);
+		assert_int_equal(space_fault(&a, GPA(MM_PAGE(h)), ACCESS_WRITE), ERR_OK);
 	}
 	fake_hart = 0;
 	for (u32 h = 0; h < 2; h++) {
 		u64 value = 30 + h;
 
 		fake_enter(h, &a, h);
-		memcpy(fake_access(h, PAGE(h), true), &value, 8);
+		memcpy(fake_access(h, MM_PAGE(h), true), &value, 8);
 		fake_leave(h);
 	}
 	for (u32 h = 0; h < 2; h++) {
 		fake_enter(h, &a, h);
 		for (u64 n = 0; n < 2; n++)
-			assert_int_equal(word(h, PAGE(n)), 30 + n);
+			assert_int_equal(word(h, MM_PAGE(n)), 30 + n);
 		fake_leave(h);
 	}
 	space_fini(&a);
@@ -287,21 +250,21 @@ static void test_nobody_waits_for_a_spinning_hart(void **state)
 	(void)state;
 	mm_start(32, 4);
 	mm_space(&a, 8);
-	mm_store(0, &a, PAGE(0), 10);
+	mm_store(0, &a, MM_PAGE(0), 10);
 	space_fork(&b, &a);
 	fake_enter(1, &a, 1);
 	fake_leave(1); /* spins on a.lock from here on, as far as anyone can tell */
 	fake_enter(2, &a, 2);
-	assert_int_equal(word(2, PAGE(0)), 10);
+	assert_int_equal(word(2, MM_PAGE(0)), 10);
 	fake_enter(3, &b, 0); /* in a guest, but not of this space */
 	fake_on_kick = try_lock;
 	n_in_guest = 0;
 	memset(fake_n_kicks, 0, sizeof(fake_n_kicks));
-	mm_store(0, &a, PAGE(0), 20);
+	mm_store(0, &a, MM_PAGE(0), 20);
 	assert_int_equal(n_in_guest, 1);
 	assert_int_equal(fake_n_kicks[1], 0);
 	assert_int_equal(fake_n_kicks[3], 0);
-	assert_int_equal(mm_load(1, &a, PAGE(0)), 20);
+	assert_int_equal(mm_load(1, &a, MM_PAGE(0)), 20);
 	fake_leave(3);
 	space_fini(&a);
 	space_fini(&b);
@@ -322,15 +285,15 @@ static void test_next_window_is_another(void **state)
 	(void)state;
 	mm_start(32, 4);
 	mm_space(&a, 8);
-	mm_store(0, &a, PAGE(0), 10);
+	mm_store(0, &a, MM_PAGE(0), 10);
 	space_fork(&b, &a);
 	fake_enter(1, &a, 1);
-	assert_int_equal(word(1, PAGE(0)), 10);
+	assert_int_equal(word(1, MM_PAGE(0)), 10);
 	fake_on_kick = reenter;
 	n_in_guest = 0;
-	mm_store(0, &a, PAGE(0), 20);
+	mm_store(0, &a, MM_PAGE(0), 20);
 	assert_true(fake_is_in_guest(1));
-	assert_int_equal(word(1, PAGE(0)), 20);
+	assert_int_equal(word(1, MM_PAGE(0)), 20);
 	fake_leave(1);
 	space_fini(&a);
 	space_fini(&b);
@@ -367,11 +330,11 @@ static void test_oldest_hart_counts(void **state)
 	u64 old_root, left;
 
 	(void)state;
-	family();
-	mm_store(0, &b, PAGE(0), 20);
+	mm_family(&a, &b);
+	mm_store(0, &b, MM_PAGE(0), 20);
 	for (u32 h = 0; h < 3; h++) {
 		fake_enter(h, &b, h);
-		assert_int_equal(word(h, PAGE(0)), 20);
+		assert_int_equal(word(h, MM_PAGE(0)), 20);
 		fake_leave(h);
 	}
 	old_root = ptr_hpa(b.root->pte).v;
@@ -395,7 +358,7 @@ static void test_oldest_hart_counts(void **state)
 	fake_hart = 0;
 	space_reap(1);
 	assert_int_not_equal(frame_of(HPA(old_root))->class, FRAME_TABLE);
-	end_family();
+	mm_end_family(&a, &b);
 }
 
 /* A hart in its guest does not pass by itself: it is kicked, and asked again later. */
@@ -404,9 +367,9 @@ static void test_reaper_kicks(void **state)
 	u32 n;
 
 	(void)state;
-	family();
+	mm_family(&a, &b);
 	space_clone(&c, &a);
-	mm_store(0, &b, PAGE(0), 20);
+	mm_store(0, &b, MM_PAGE(0), 20);
 	mm_settle();
 	fake_enter(1, &c, 1);
 	fake_on_kick = ignore_kick;
@@ -423,7 +386,7 @@ static void test_reaper_kicks(void **state)
 	assert_true(dying() >= n); /* the root went, its tables came */
 	fake_leave(1);
 	space_fini(&c);
-	end_family();
+	mm_end_family(&a, &b);
 }
 
 int main(void)

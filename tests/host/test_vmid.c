@@ -7,48 +7,11 @@
 #include "arch/phys.h"
 #include "fake_guest.h"
 
-#define PAGE(n) (RAM + (n)*PAGE_SIZE)
-
 static struct space a, b, c;
-
-static u64 hgatp_of(u32 h)
-{
-	u32 was = fake_hart;
-	u64 hgatp;
-
-	fake_hart = h;
-	hgatp = csr_read(hgatp);
-	fake_hart = was;
-	return hgatp;
-}
-
-/* A template with two pages of two tables in `a`, and its clone in `b`. */
-static void family(void)
-{
-	mm_start(32, 4);
-	mm_space(&a, 8);
-	mm_store(0, &a, PAGE(0), 10);
-	mm_store(0, &a, PAGE(1), 11);
-	mm_store(0, &a, PAGE(600), 60);
-	space_freeze(&a);
-	space_clone(&b, &a);
-}
-
-static void end_family(void)
-{
-	space_fini(&a);
-	space_fini(&b);
-	mm_end();
-}
-
-static u32 fences(u32 h, enum fake_fence kind)
-{
-	return fake_n_fences[h][kind];
-}
 
 static u64 vmid(u32 h)
 {
-	return hgatp_of(h) >> HGATP_VMID_SHIFT & 0x3fff;
+	return mm_hgatp(h) >> HGATP_VMID_SHIFT & 0x3fff;
 }
 
 /* What a hart flushes when it enters `s` now. */
@@ -68,7 +31,7 @@ static void test_no_fence_without_need(void **state)
 	u32 n[FAKE_N_FENCES];
 
 	(void)state;
-	family();
+	mm_family(&a, &b);
 	flushed(0, &a, n);
 	flushed(0, &b, n);
 	flushed(0, &a, n);
@@ -76,7 +39,7 @@ static void test_no_fence_without_need(void **state)
 		assert_int_equal(n[k], 0);
 	flushed(1, &a, n);
 	assert_true(n[FAKE_GVMA_ALL] + n[FAKE_GVMA_VMID] > 0 && n[FAKE_VVMA_ALL] > 0);
-	end_family();
+	mm_end_family(&a, &b);
 }
 
 /* vCPUs of one VM share its VMID and, as far as they like, ASIDs. */
@@ -85,19 +48,19 @@ static void test_vcpus_on_one_hart(void **state)
 	u32 n;
 
 	(void)state;
-	family();
+	mm_family(&a, &b);
 	fake_hart = 0;
 	space_attach(&b, 0, true);
-	n = fences(0, FAKE_VVMA_ALL);
+	n = mm_fences(0, FAKE_VVMA_ALL);
 	space_attach(&b, 0, false);
-	assert_int_equal(fences(0, FAKE_VVMA_ALL), n);
+	assert_int_equal(mm_fences(0, FAKE_VVMA_ALL), n);
 	space_attach(&b, 1, false);
-	assert_int_equal(fences(0, FAKE_VVMA_ALL), n + 1);
+	assert_int_equal(mm_fences(0, FAKE_VVMA_ALL), n + 1);
 	space_attach(&b, 0, false);
-	assert_int_equal(fences(0, FAKE_VVMA_ALL), n + 2);
+	assert_int_equal(mm_fences(0, FAKE_VVMA_ALL), n + 2);
 	space_attach(&b, 0, true); /* it was on another hart meanwhile */
-	assert_int_equal(fences(0, FAKE_VVMA_ALL), n + 3);
-	end_family();
+	assert_int_equal(mm_fences(0, FAKE_VVMA_ALL), n + 3);
+	mm_end_family(&a, &b);
 }
 
 /* VMIDs run out: whoever enters next flushes all, and VS-stage entries of the VMID's former owner. */
@@ -107,7 +70,7 @@ static void test_roll_over(void **state)
 	u64 vmid_of_b;
 
 	(void)state;
-	family();
+	mm_family(&a, &b);
 	machine.vmid_bits = 2; /* 1, 2, 3 */
 	tlb_init_all();
 	tlb_init(&a.tlb, ptr_hpa(a.root->pte));
@@ -133,7 +96,7 @@ static void test_roll_over(void **state)
 	flushed(1, &a, n);
 	assert_int_equal(n[FAKE_GVMA_ALL], 1); /* each hart by itself */
 	space_fini(&c);
-	end_family();
+	mm_end_family(&a, &b);
 }
 
 /* Without VMIDs every change of space flushes both stages. */
@@ -142,7 +105,7 @@ static void test_zero_vmid_bits(void **state)
 	u32 n[FAKE_N_FENCES];
 
 	(void)state;
-	family();
+	mm_family(&a, &b);
 	machine.vmid_bits = 0;
 	tlb_init_all();
 	tlb_init(&a.tlb, ptr_hpa(a.root->pte));
@@ -159,7 +122,7 @@ static void test_zero_vmid_bits(void **state)
 	space_unload();
 	flushed(0, &a, n);
 	assert_int_equal(n[FAKE_GVMA_ALL], 1);
-	end_family();
+	mm_end_family(&a, &b);
 }
 
 /* hgatp = Bare would translate GPAs to themselves: a hart without a space has an empty root. */
@@ -168,7 +131,7 @@ static void test_unloaded_is_not_bare(void **state)
 	u64 hgatp, *root;
 
 	(void)state;
-	family();
+	mm_family(&a, &b);
 	fake_hart = 1;
 	space_enter(&b);
 	space_leave();
@@ -182,7 +145,7 @@ static void test_unloaded_is_not_bare(void **state)
 	for (u32 i = 0; i < ROOT_ENTRIES; i++)
 		assert_int_equal(root[i], 0);
 	fake_hart = 0;
-	end_family();
+	mm_end_family(&a, &b);
 }
 
 /* A guest's remote fence is honoured under its own VMID, though the hart let go of it meanwhile. */
@@ -212,14 +175,14 @@ static void test_record_reused(void **state)
 	u32 n[FAKE_N_FENCES];
 
 	(void)state;
-	family();
+	mm_family(&a, &b);
 	flushed(0, &b, n);
 	space_fini(&b);
 	space_clone(&b, &a);
 	flushed(0, &b, n);
 	assert_true(n[FAKE_GVMA_VMID] + n[FAKE_GVMA_ALL] > 0 && n[FAKE_VVMA_ALL] > 0);
 	assert_true(n[FAKE_FENCE_I] > 0);
-	end_family();
+	mm_end_family(&a, &b);
 }
 
 int main(void)
