@@ -13,6 +13,9 @@
 #include "ctl/view.h"
 #include "drv/power.h"
 
+/* A guest on another hart may post faster than its events are told; the keyboard comes in between. */
+#define EVENTS_PER_POLL 32U
+
 static u32 n_failed; /* VMs that went off otherwise than by shutting down */
 
 static struct fmt since(u64 from, u64 to)
@@ -72,7 +75,7 @@ void event_take_all(void)
 	struct vm *vm;
 	u32 events;
 
-	while ((vm = vm_take_event(&events)) != NULL) {
+	for (u32 i = 0; i < EVENTS_PER_POLL && (vm = vm_take_event(&events)) != NULL; i++) {
 		view_poll(); /* the guest's last words come before what is said about it */
 		if (!demo_event(vm, events)) {
 			stand_still(vm, events);

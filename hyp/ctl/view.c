@@ -2,11 +2,15 @@
 /*
  * A guest's output waits in its VM's ring until it is fetched here.  The VM posts
  * VM_EV_OUTPUT while somebody is attached and the ring was empty or a line is
- * complete; each poll empties the ring, so none is missed.
+ * complete; polls empty the ring, so none is missed.
  *
  * Each watched VM has a line buffer, so that two guests that print at once do not
  * mix within a line.  What is typed faster than the guest reads waits in `typed`,
  * so that the escape key always works.
+ *
+ * A guest on another hart may print faster than the machine's UART takes it.  So
+ * one poll shows no more than a whole ring of each VM, and asks to be called again:
+ * the keyboard comes in between.
  */
 #include <string.h>
 #include "arch/time.h"
@@ -15,10 +19,11 @@
 #include "drv/console.h"
 #include "vm/device.h"
 
-#define WATCHED_MAX 8U
-#define LINE_LEN    160U
-#define TYPED_LEN   256U
-#define RETRY_NS    2000000UL /* how soon a full input FIFO is tried again */
+#define WATCHED_MAX     8U
+#define LINE_LEN        160U
+#define TYPED_LEN       256U
+#define RETRY_NS        2000000UL           /* how soon a full input FIFO is tried again */
+#define OUTPUT_PER_POLL VM_CONSOLE_RING_LEN /* at least: what a VM said before it went off */
 
 struct watched {
 	struct vm *vm; /* holds a reference; NULL: free */
@@ -27,6 +32,7 @@ struct watched {
 };
 
 static struct watched watched[WATCHED_MAX];
+static bool is_behind; /* there may be more in some ring */
 
 static struct {
 	struct vm *vm; /* holds a reference; NULL: nobody is attached */
@@ -60,7 +66,7 @@ static void show_char(struct watched *w, char c)
 {
 	if (c == '\n') {
 		show_line(w);
-	} else if (c != '\r') {
+	} else if (c != '\r' && c != 0) {
 		w->line[w->len++] = c;
 		if (w->len == LINE_LEN)
 			show_line(w);
@@ -70,20 +76,26 @@ static void show_char(struct watched *w, char c)
 static void show(struct watched *w)
 {
 	char buf[256];
-	u32 n;
+	u32 n, sum = 0;
 
-	while ((n = vm_console_take(w->vm, buf, sizeof(buf))) > 0)
+	while (sum < OUTPUT_PER_POLL && (n = vm_console_take(w->vm, buf, sizeof(buf))) > 0) {
 		for (u32 i = 0; i < n; i++)
 			show_char(w, buf[i]);
+		sum += n;
+	}
+	is_behind |= sum >= OUTPUT_PER_POLL;
 }
 
 static void show_raw(struct vm *vm)
 {
 	char buf[256];
-	u32 n;
+	u32 n, sum = 0;
 
-	while ((n = vm_console_take(vm, buf, sizeof(buf))) > 0)
+	while (sum < OUTPUT_PER_POLL && (n = vm_console_take(vm, buf, sizeof(buf))) > 0) {
 		console_write(buf, n);
+		sum += n;
+	}
+	is_behind |= sum >= OUTPUT_PER_POLL;
 }
 
 static void drop(struct watched *w)
@@ -130,12 +142,18 @@ bool view_is_watched(const struct vm *vm)
 
 void view_attach(struct vm *vm)
 {
+	struct watched *w = find(vm);
+
 	view_detach();
 	vm_get(vm);
 	attached.vm = vm;
 	attached.len = 0;
 	attached.retry = 0;
 	set_attached(vm, true);
+	if (w) { /* the line without an end, such as a prompt, that has left the ring already */
+		console_write(w->line, w->len);
+		w->len = 0;
+	}
 	show_raw(vm);
 }
 
@@ -180,6 +198,8 @@ void view_input(char c)
 
 u64 view_deadline(void)
 {
+	if (is_behind)
+		return 0;
 	return attached.vm && attached.len > 0 ? attached.retry : TIME_NEVER;
 }
 
@@ -190,6 +210,7 @@ static bool is_dying(struct vm *vm)
 
 void view_poll(void)
 {
+	is_behind = false;
 	if (attached.vm) {
 		show_raw(attached.vm);
 		pass_on();

@@ -194,6 +194,66 @@ static void test_attach(void **state)
 	assert_has(fake_type("foo\r"), "unknown command \"foo\"");
 }
 
+/* What a watched VM has begun to say, its prompt, is there when somebody attaches; and only once. */
+static void test_attach_in_mid_line(void **state)
+{
+	struct vm *vm;
+
+	(void)state;
+	fake_type("boot linux\r");
+	vm = fc.vms[0];
+	fake_print(vm, "login: ");
+	assert_has_not(fake_type("\r"), "login: ");
+	assert_has(fake_type("console linux\r"), "detaches\nlogin: ");
+	fake_print(vm, "root\n");
+	fake_poll();
+	assert_has(fake_type("\x1d"), "pando> ");
+	fake_print(vm, "b\n");
+	assert_has_not(fake_type("\r"), "login: ");
+}
+
+/* A terminal passes over a NUL, and so does a watched line: the rest of it is not lost. */
+static void test_nul_in_a_line(void **state)
+{
+	struct vm *vm;
+
+	(void)state;
+	fake_type("boot linux\r");
+	vm = fc.vms[0];
+	fake_print(vm, "one-two\n");
+	vm->console.ring[vm->console.head + 3] = 0;
+	fake_poll();
+	assert_has(fc.screen, "[linux] onetwo\n");
+}
+
+/* Guests that never stop leave the keyboard alone. */
+static void test_floods(void **state)
+{
+	(void)state;
+	fake_type("boot linux\r");
+	fc.chatty = fc.vms[0];
+	fc.n_screen = 0;
+	fake_print(fc.vms[0], "");
+	ctl_poll();
+	assert_true(ctl_wanted());
+	fc.chatty = NULL;
+	fake_poll();
+	fake_type("console linux\r");
+	fc.chatty = fc.vms[0];
+	fc.n_screen = 0;
+	fake_print(fc.vms[0], "");
+	ctl_poll();
+	assert_true(ctl_wanted());
+	fc.chatty = NULL;
+	assert_has(fake_type("\x1d"), "pando> ");
+	fc.restless = fc.vms[0];
+	fc.n_screen = 0;
+	ctl_poll();
+	assert_true(ctl_wanted());
+	fc.restless = NULL;
+	assert_has(fake_type("version\r"), "timebase");
+}
+
 /* An attached VM that is killed gives the screen back. */
 static void test_attached_vm_dies(void **state)
 {
@@ -287,6 +347,9 @@ int main(void)
 		TEST(test_resume_past_ready),
 		TEST(test_watched_output),
 		TEST(test_attach),
+		TEST(test_attach_in_mid_line),
+		TEST(test_nul_in_a_line),
+		TEST(test_floods),
 		TEST(test_attached_vm_dies),
 		TEST(test_events),
 		TEST(test_units),
