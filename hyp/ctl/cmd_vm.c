@@ -153,7 +153,8 @@ static enum err run_fork(struct cmd *c)
 
 static enum err reset(struct cmd *c, struct vm *vm)
 {
-	(void)c;
+	if (vm->template == NULL)
+		return cmd_fail(c, ERR_STATE, "%s: has no template to go back to", vm->name);
 	return vm_reset(vm);
 }
 

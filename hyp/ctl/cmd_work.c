@@ -54,10 +54,15 @@ static enum err run_give(struct cmd *c)
 
 static enum err show_result(struct cmd *c, struct vm *vm)
 {
-	u32 len = vm->result_len < SHOWN_MAX ? vm->result_len : SHOWN_MAX;
 	char text[SHOWN_MAX + 1];
+	u32 result_len, len;
 	enum err e;
 
+	/* One look: a guest that runs may store another one at any time. */
+	lock_acquire(&vm->dev_lock);
+	result_len = vm->result_len;
+	lock_release(&vm->dev_lock);
+	len = (u32)u64_min(result_len, SHOWN_MAX);
 	if (vm->stats.done == 0)
 		return cmd_fail(c, ERR_STATE, "%s: no result yet", vm->name);
 	e = copy_from_guest(&vm->space, text, vm->window.base, len);
@@ -67,8 +72,8 @@ static enum err show_result(struct cmd *c, struct vm *vm)
 		if (text[i] < ' ' || text[i] > '~')
 			text[i] = '.';
 	text[len] = 0;
-	cmd_printf(c, "%s: %u bytes: %s%s\n", vm->name, vm->result_len, text,
-	           len < vm->result_len ? "..." : "");
+	cmd_printf(c, "%s: %u bytes: %s%s\n", vm->name, result_len, text,
+	           len < result_len ? "..." : "");
 	return ERR_OK;
 }
 

@@ -120,7 +120,7 @@ static void test_life_of_a_vm(void **state)
 	fake_type("kill linux\r");
 	assert_null(vm_find("linux"));
 	assert_int_equal(atomic_load(&vm->refs), 3);
-	assert_has(fake_type("reset linux-2\r"), "linux-2: ");
+	assert_has(fake_type("reset linux-2\r"), "linux-2: has no template to go back to");
 	fake_type("reset linux.1\r");
 	fake_type("pause linux.2\r");
 	assert_has(fake_type("vms\r"), "paused");

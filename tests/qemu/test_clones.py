@@ -145,6 +145,8 @@ def test_fork(start, harts):
         lines = pando.run(f"fork {names[0] if of == 'child' else of}")
         names.append(next(m[1] for line in lines if (m := re.search(r"forked (\S+)", line))))
         pando.run(f"watch {names[-1]}")
+    for name in ["p", names[0]]:  # whoever forks, or is forked, has no template by that
+        assert f"error: {name}: has no template to go back to" in pando.command(f"reset {name}")
     for name in ["p", *names]:
         pando.verdict(name, "fork", 90)
     assert len(set(names)) == 4
