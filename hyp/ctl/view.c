@@ -21,7 +21,7 @@
 
 #define WATCHED_MAX     8U
 #define LINE_LEN        160U
-#define TYPED_LEN       256U
+#define TYPED_LEN       4096U               /* a text that somebody pastes */
 #define RETRY_NS        2000000UL           /* how soon a full input FIFO is tried again */
 #define OUTPUT_PER_POLL VM_CONSOLE_RING_LEN /* at least: what a VM said before it went off */
 

@@ -35,7 +35,7 @@ static struct {
 	u32 n_vms, last_id;
 	struct vm *events[1024];
 	u32 n_events, next_event;
-	char guest_in[256]; /* what a guest's UART was given */
+	char guest_in[4096]; /* what a guest's UART was given */
 	u32 n_guest_in;
 	u32 fifo_room;       /* bytes that it still takes */
 	struct vm *chatty;   /* prints without end, on another hart */

@@ -4,6 +4,7 @@
  * consoles.  What is checked is what appears on the screen.
  */
 #include "ctl_fake.h"
+#include "arch/time.h"
 #include "ctl/command.h"
 #include "ctl/fmt.h"
 
@@ -194,6 +195,28 @@ static void test_attach(void **state)
 	assert_has(fake_type("foo\r"), "unknown command \"foo\"");
 }
 
+/* A pasted text arrives whole, however slowly the guest reads. */
+static void test_paste(void **state)
+{
+	char text[3001];
+
+	(void)state;
+	for (u32 i = 0; i < sizeof(text) - 1; i++)
+		text[i] = (char)('a' + i % 26);
+	text[sizeof(text) - 1] = 0;
+	fake_type("boot linux\rconsole linux\r");
+	fc.n_guest_in = fc.fifo_room = 0;
+	fake_type(text);
+	while (fc.n_guest_in < sizeof(text) - 1 && ctl_deadline() != TIME_NEVER) {
+		fc.fifo_room = 16;
+		fake_time = ctl_deadline();
+		fake_poll();
+	}
+	assert_int_equal(fc.n_guest_in, sizeof(text) - 1);
+	assert_memory_equal(fc.guest_in, text, sizeof(text) - 1);
+	fc.n_guest_in = 0;
+}
+
 /* What a watched VM has begun to say, its prompt, is there when somebody attaches; and only once. */
 static void test_attach_in_mid_line(void **state)
 {
@@ -347,6 +370,7 @@ int main(void)
 		TEST(test_resume_past_ready),
 		TEST(test_watched_output),
 		TEST(test_attach),
+		TEST(test_paste),
 		TEST(test_attach_in_mid_line),
 		TEST(test_nul_in_a_line),
 		TEST(test_floods),
