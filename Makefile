@@ -14,6 +14,10 @@ SETUP := scripts/setup
 AGAIN = +@$(MAKE) $(if $(filter -j%,$(MAKEFLAGS)),,-j2)
 
 .PHONY: all setup demo run test test-host test-qemu check bench soak clean distclean format help files host-files print-cflags
+# Targets named together come one after the other: each sets up and builds in the same folder, with -j inside.
+ifeq ($(MAKELEVEL),0)
+.NOTPARALLEL:
+endif
 .SECONDARY:
 .DELETE_ON_ERROR:
 .SUFFIXES:
