@@ -13,6 +13,10 @@
  * consistent: one of the two sees the other.  A kick that comes between the last
  * look and the wait is a pending interrupt, which the wait does not sleep over.
  *
+ * Soon means at the head of the queue, and only for a slice after the last vCPU that came
+ * up in its turn: two siblings that signal each other for ever would otherwise
+ * hand the hart to and fro past all others.
+ *
  * The slice timer runs only while somebody waits for the hart: a vCPU that has a
  * hart for itself is not interrupted.
  */
@@ -38,6 +42,7 @@ struct runq {
 	_Atomic u32 n_queued;
 	_Atomic bool is_stale; /* sched_timer() has to look again */
 	_Atomic u64 armed;     /* host timer, ticks; written by the hart itself */
+	u64 soon_end;          /* until then who is wanted soon goes first; under lock */
 	u64 slice_end;         /* the hart's own */
 } __attribute__((aligned(64)));
 
@@ -55,6 +60,7 @@ void sched_init(void)
 		atomic_store(&runqs[i].n_queued, 0);
 		atomic_store(&runqs[i].is_stale, true);
 		atomic_store(&runqs[i].armed, TIME_NEVER);
+		runqs[i].soon_end = 0;
 		runqs[i].slice_end = 0;
 	}
 	atomic_store(&idle_mask, 0);
@@ -77,6 +83,7 @@ static struct runq *lock_home(const struct vcpu *v)
 
 static void enqueue(struct runq *q, struct vcpu *v, bool soon)
 {
+	v->is_soon = soon;
 	if (soon)
 		TAILQ_INSERT_HEAD(&q->queue, v, queue);
 	else
@@ -111,6 +118,7 @@ static bool settle(struct runq *q, struct vcpu *v, bool soon)
 	bool was_queued = atomic_load(&v->state) == SCHED_QUEUED;
 
 	if (vcpu_can_run(v)) {
+		soon = soon && time_now() < q->soon_end;
 		if (was_queued && !soon)
 			return false;
 		if (was_queued)
@@ -215,6 +223,8 @@ static struct vcpu *pop(struct runq *q)
 	while ((v = TAILQ_FIRST(&q->queue)) != NULL) {
 		if (vcpu_can_run(v)) {
 			dequeue(q, v);
+			if (!v->is_soon)
+				q->soon_end = time_now() + time_ns_to_ticks(SCHED_SLICE_NS);
 			return v;
 		}
 		settle(q, v, false);

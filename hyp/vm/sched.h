@@ -25,7 +25,7 @@ void sched_remove(struct vcpu *v);
 /*
  * What decides whether `v` may run has changed: puts it into the run queue, or takes it out and
  * to sleep; kicks the hart that runs it.  `soon`: at the head of the queue (an IPI or remote
- * fence waits for it).  From any hart; any lock below LOCK_RUNQ may be held.
+ * fence waits for it), as long as others do not wait too long for that.  From any hart; any lock below LOCK_RUNQ may be held.
  */
 void sched_wake(struct vcpu *v, bool soon);
 

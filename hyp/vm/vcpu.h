@@ -95,6 +95,7 @@ struct vcpu {
 
 	_Atomic u32 home;        /* q: hart whose run queue it belongs to */
 	_Atomic u32 state;       /* q: enum sched_state */
+	bool is_soon;            /* q: came into the queue at its head */
 	TAILQ_ENTRY(vcpu) queue; /* q */
 	struct timer_node timer; /* q: queued while it sleeps with its timer armed */
 

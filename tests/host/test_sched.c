@@ -101,6 +101,31 @@ static void test_soon_goes_first(void **state)
 	assert_ptr_equal(fake_pick(0), b);
 }
 
+/* Two vCPUs that signal each other for ever have a hart to themselves no more than any two. */
+static void test_soon_starves_nobody(void **state)
+{
+	struct vm *pair;
+	struct vcpu *other;
+	u32 n_other = 0;
+
+	(void)state;
+	fake_boot(1);
+	pair = fake_vm_run("pair", 2);
+	vcpu_unhold(pair->vcpu[1], HOLD_STOPPED);
+	other = start("other");
+	for (u32 i = 0; i < 300; i++) {
+		struct vcpu *p = fake_pick(0);
+
+		fake_time += time_ns_to_ticks(SCHED_SLICE_NS / 10);
+		if (p == other)
+			n_other++;
+		else
+			vcpu_raise(pair->vcpu[1 - p->id], HVIP_VSSIP);
+		fake_put_back(0, p);
+	}
+	assert_in_range(n_other, 20, 120);
+}
+
 /* The slice is timed only while somebody waits. */
 static void test_slice(void **state)
 {
@@ -385,6 +410,7 @@ int main(void)
 		cmocka_unit_test(test_timerq_sorts),
 		cmocka_unit_test(test_round_robin),
 		cmocka_unit_test(test_soon_goes_first),
+		cmocka_unit_test(test_soon_starves_nobody),
 		cmocka_unit_test(test_slice),
 		cmocka_unit_test(test_idle_hart_steals),
 		cmocka_unit_test(test_wake_tells_home_once),
