@@ -324,20 +324,21 @@ static u64 run_timers(struct runq *q, bool is_busy)
 void sched_timer(struct vcpu *running, u64 deadline)
 {
 	struct runq *q = &runqs[hart_index()];
-	u64 next;
+	u64 next, was;
 
-	/* Before the look at what it announces. */
+	/* Before the look at what they announce: a timer that another hart queues after that look
+	 * is early against "never", so it says stale, whatever was armed. */
 	atomic_store(&q->is_stale, false);
+	was = atomic_exchange(&q->armed, TIME_NEVER);
 	next = u64_min(deadline, run_timers(q, running != NULL));
 	if (running != NULL && atomic_load(&q->n_queued) != 0)
 		next = u64_min(next, q->slice_end);
 	/* With Sstc the guest's own timer interrupts it without our help. */
 	if (running != NULL && !machine.has_sstc)
 		next = u64_min(next, vcpu_wake_ticks(running));
-	if (next != atomic_load(&q->armed) || next <= time_now()) {
-		atomic_store(&q->armed, next);
+	atomic_store(&q->armed, next);
+	if (next != was || next <= time_now())
 		timer_set(next);
-	}
 }
 
 bool sched_timer_is_stale(void)

@@ -126,6 +126,44 @@ static void test_soon_starves_nobody(void **state)
 	assert_in_range(n_other, 20, 120);
 }
 
+static struct vcpu *late_sleeper;
+
+/* Another hart lets a sleeper go on as soon as this one has looked at its timers. */
+static void unhold_from_afar(const struct spinlock *l)
+{
+	u32 was = fake_hart;
+
+	if (l->rank != LOCK_RUNQ)
+		return;
+	fake_on_release = NULL;
+	fake_hart = 1;
+	vcpu_unhold(late_sleeper, HOLD_WORK);
+	fake_hart = was;
+}
+
+/* Later than what was armed, earlier than what is going to be. */
+static void test_timer_comes_while_arming(void **state)
+{
+	u64 now;
+
+	(void)state;
+	fake_boot(2);
+	late_sleeper = start("a");
+	assert_ptr_equal(fake_pick(0), late_sleeper);
+	now = fake_time;
+	vcpu_hold(late_sleeper, HOLD_WORK);
+	sleep_until(0, late_sleeper, 5000);
+	sched_timer(NULL, now + 1000);
+	assert_int_equal(fake_timer[0], now + 1000);
+	fake_n_kicks[0] = 0;
+	fake_on_release = unhold_from_afar;
+	sched_timer(NULL, now + 10000);
+	assert_true(fake_timer[0] <= now + 5000 || sched_timer_is_stale());
+	assert_true(fake_timer[0] <= now + 5000 || fake_n_kicks[0] != 0);
+	sched_timer(NULL, now + 10000);
+	assert_int_equal(fake_timer[0], now + 5000);
+}
+
 /* The slice is timed only while somebody waits. */
 static void test_slice(void **state)
 {
@@ -411,6 +449,7 @@ int main(void)
 		cmocka_unit_test(test_round_robin),
 		cmocka_unit_test(test_soon_goes_first),
 		cmocka_unit_test(test_soon_starves_nobody),
+		cmocka_unit_test(test_timer_comes_while_arming),
 		cmocka_unit_test(test_slice),
 		cmocka_unit_test(test_idle_hart_steals),
 		cmocka_unit_test(test_wake_tells_home_once),
