@@ -17,6 +17,10 @@
  * up in its turn: two siblings that signal each other for ever would otherwise
  * hand the hart to and fro past all others.
  *
+ * A waker kicks one idle hart, and that hart may have found other work meanwhile.
+ * So a hart that was taken off idle_mask offers on what it has not picked itself;
+ * nobody else would time the slice of whoever runs where that waits.
+ *
  * The slice timer runs only while somebody waits for the hart: a vCPU that has a
  * hart for itself is not interrupted.
  */
@@ -44,6 +48,7 @@ struct runq {
 	_Atomic u64 armed;     /* host timer, ticks; written by the hart itself */
 	u64 soon_end;          /* until then who is wanted soon goes first; under lock */
 	u64 slice_end;         /* the hart's own */
+	bool was_taken;        /* the hart's own: a waker has taken it off idle_mask */
 } __attribute__((aligned(64)));
 
 static struct runq runqs[HART_MAX];
@@ -62,6 +67,7 @@ void sched_init(void)
 		atomic_store(&runqs[i].armed, TIME_NEVER);
 		runqs[i].soon_end = 0;
 		runqs[i].slice_end = 0;
+		runqs[i].was_taken = false;
 	}
 	atomic_store(&idle_mask, 0);
 	atomic_store(&next_home, 0);
@@ -255,6 +261,15 @@ static struct vcpu *steal(u32 here)
 	return NULL;
 }
 
+/* What was offered to this hart, and it has not picked, is still to be looked at. */
+static COLD void offer_rest(u32 here)
+{
+	runqs[here].was_taken = false;
+	for (u32 i = 0; i < hart_count(); i++)
+		if (i != here && atomic_load(&runqs[i].n_queued) != 0)
+			offer(i, false);
+}
+
 struct vcpu *sched_pick(void)
 {
 	u32 here = hart_index();
@@ -273,6 +288,8 @@ struct vcpu *sched_pick(void)
 	if (v != NULL) {
 		q->slice_end = time_now() + time_ns_to_ticks(SCHED_SLICE_NS);
 		atomic_store(&q->is_stale, true);
+		if (q->was_taken)
+			offer_rest(here);
 	}
 	return v;
 }
@@ -382,7 +399,8 @@ void sched_idle(u64 deadline)
 	atomic_fetch_or(&idle_mask, bit);
 	if (!has_work_anywhere() && !sched_timer_is_stale())
 		hart_wait();
-	atomic_fetch_and(&idle_mask, ~bit);
+	if ((atomic_fetch_and(&idle_mask, ~bit) & bit) == 0)
+		runqs[hart_index()].was_taken = true;
 }
 
 bool sched_is_running(struct vcpu *v)

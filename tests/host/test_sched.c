@@ -164,6 +164,51 @@ static void test_timer_comes_while_arming(void **state)
 	assert_int_equal(fake_timer[0], now + 5000);
 }
 
+static struct vcpu *offered, *own;
+
+/* The idle hart is woken for a vCPU of hart 0, then has one of its own. */
+static void two_come(void)
+{
+	u32 was = fake_hart;
+
+	fake_hart = 2;
+	vcpu_unhold(offered, HOLD_WORK);
+	vcpu_unhold(own, HOLD_WORK);
+	fake_hart = was;
+}
+
+/* What an idle hart was woken for waits elsewhere; it picks its own: somebody must time the slice there. */
+static void test_offer_is_passed_on(void **state)
+{
+	struct vcpu *busy, *third;
+
+	(void)state;
+	fake_boot(3);
+	busy = start("busy"); /* at home on hart 0 */
+	own = start("own");
+	third = start("third");
+	offered = start("offered"); /* at home on hart 0 */
+	vcpu_hold(own, HOLD_WORK);
+	vcpu_hold(offered, HOLD_WORK);
+	assert_ptr_equal(fake_pick(0), busy);
+	assert_ptr_equal(fake_pick(2), third);
+	sched_timer(busy, TIME_NEVER);
+	assert_int_equal(fake_timer[0], TIME_NEVER);
+	fake_n_kicks[0] = 0;
+	fake_hart = 1;
+	fake_on_wait = two_come;
+	sched_idle(TIME_NEVER);
+	fake_on_wait = NULL;
+	fake_hart = 0;
+	assert_int_equal(fake_n_kicks[0], 0);
+	assert_ptr_equal(fake_pick(1), own);
+	assert_int_equal(offered->state, SCHED_QUEUED);
+	assert_int_equal(fake_n_kicks[0], 1);
+	assert_true(sched_timer_is_stale());
+	sched_timer(busy, TIME_NEVER);
+	assert_int_equal(fake_timer[0], fake_time + time_ns_to_ticks(SCHED_SLICE_NS));
+}
+
 /* The slice is timed only while somebody waits. */
 static void test_slice(void **state)
 {
@@ -450,6 +495,7 @@ int main(void)
 		cmocka_unit_test(test_soon_goes_first),
 		cmocka_unit_test(test_soon_starves_nobody),
 		cmocka_unit_test(test_timer_comes_while_arming),
+		cmocka_unit_test(test_offer_is_passed_on),
 		cmocka_unit_test(test_slice),
 		cmocka_unit_test(test_idle_hart_steals),
 		cmocka_unit_test(test_wake_tells_home_once),

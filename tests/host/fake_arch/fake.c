@@ -23,6 +23,7 @@ u8 *fake_ram;
 struct machine machine;
 void (*fake_on_kick)(u32 hart);
 void (*fake_on_release)(const struct spinlock *l);
+void (*fake_on_wait)(void);
 u32 fake_n_kicks[HART_MAX], fake_n_fences[HART_MAX][FAKE_N_FENCES];
 u64 fake_fence_addr, fake_fence_id, fake_fence_hgatp;
 
@@ -82,7 +83,11 @@ u64 hart_id(u32 index)
 
 void hart_relax(void) {}
 
-void hart_wait(void) {}
+void hart_wait(void)
+{
+	if (fake_on_wait)
+		fake_on_wait();
+}
 
 u32 hart_events(void)
 {
@@ -521,6 +526,7 @@ void fake_machine(u32 mib, u32 n_harts)
 	fake_n_harts = n_harts;
 	fake_on_kick = NULL;
 	fake_on_release = NULL;
+	fake_on_wait = NULL;
 	assert(frame_init(&ram, 1, NULL, 0) == ERR_OK);
 	space_init_all();
 }

@@ -34,6 +34,9 @@ extern u32 fake_n_kicks[HART_MAX];
 /* Called after each release of a lock: a moment when any other hart may take it. */
 extern void (*fake_on_release)(const struct spinlock *l);
 
+/* What happens while the hart waits in hart_wait(). */
+extern void (*fake_on_wait)(void);
+
 /* Fences executed so far by each hart, by kind, and of the last its operands and the hart's hgatp. */
 enum fake_fence {
 	FAKE_GVMA_ALL,
