@@ -74,8 +74,6 @@ static void hart_stop(struct vcpu *v, struct sbi_call *c)
 	c->no_return = true;
 }
 
-/* Suspended is a state of sleep: a vCPU that an interrupt has woken is started again, whether
- * or not it has told us so. */
 static long hart_get_status(struct vcpu *v, struct sbi_call *c)
 {
 	struct vcpu *t = target_of(v, c->a[0]);
@@ -83,8 +81,6 @@ static long hart_get_status(struct vcpu *v, struct sbi_call *c)
 	if (!t)
 		return SBI_ERR_INVALID_PARAM;
 	c->value = atomic_load(&t->hsm);
-	if (c->value == HSM_SUSPENDED && atomic_load(&t->state) != SCHED_ASLEEP)
-		c->value = HSM_STARTED;
 	return SBI_SUCCESS;
 }
 
@@ -99,7 +95,8 @@ static long check_suspend_type(u32 type)
 }
 
 /*
- * Both kinds sleep like WFI until an interrupt that vsie enables is pending.  After the
+ * Both kinds sleep like WFI until an interrupt that vsie enables is pending; the door says STARTED
+ * again.  After the
  * non-retentive kind the vCPU goes on at a new address; all registers but satp = 0,
  * sstatus.SIE = 0, a0 and a1 are undefined there ("HSM hart resume register state"), so the
  * live ones may stay as they are.
@@ -128,10 +125,6 @@ static long hart_suspend(struct vcpu *v, struct sbi_call *c)
 
 static void hsm_call(struct vcpu *v, struct sbi_call *c)
 {
-	u32 suspended = HSM_SUSPENDED;
-
-	/* It runs, so an interrupt has ended its suspension. */
-	atomic_compare_exchange_strong(&v->hsm, &suspended, HSM_STARTED);
 	switch (c->fid) {
 	case HSM_HART_START: c->error = hart_start(v, c->a[0], c->a[1], c->a[2]); break;
 	case HSM_HART_STOP: hart_stop(v, c); break;

@@ -259,6 +259,8 @@ static COLD void serve_requests(struct vcpu *v)
 
 bool vcpu_door(struct vcpu *v)
 {
+	u32 suspended = HSM_SUSPENDED;
+
 	while (atomic_load(&v->requests) != 0)
 		serve_requests(v);
 	if (atomic_load(&v->holds) != 0)
@@ -272,6 +274,8 @@ bool vcpu_door(struct vcpu *v)
 		if (!vcpu_has_interrupt_live(v))
 			return false;
 		v->in_wfi = false;
+		/* If that was SBI HSM's suspension, it is over: a later WFI is not one. */
+		atomic_compare_exchange_strong(&v->hsm, &suspended, HSM_STARTED);
 	}
 	return true;
 }

@@ -393,10 +393,6 @@ static void test_hsm_status(void **state)
 		assert_int_equal(ecall_of(0, HSM, 2, (u64[6]){ 1 }, &value), 0);
 		assert_int_equal(value, hsm);
 	}
-	/* Suspended, but an interrupt has woken it. */
-	atomic_store(&vcpus[1].state, SCHED_QUEUED);
-	assert_int_equal(ecall_of(0, HSM, 2, (u64[6]){ 1 }, &value), 0);
-	assert_int_equal(value, HSM_STARTED);
 	assert_int_equal(CALL(HSM, 2, N_VCPUS), SBI_ERR_INVALID_PARAM);
 	assert_int_equal(CALL(HSM, 2, ALL), SBI_ERR_INVALID_PARAM);
 	assert_int_equal(CALL(HSM, 4, 0), SBI_ERR_NOT_SUPPORTED);

@@ -182,6 +182,26 @@ static void test_wfi_looks_at_enables(void **state)
 	assert_true(vcpu_has_interrupt(v));
 }
 
+/* A suspended vCPU that an interrupt has woken is started, and stays so when it sleeps in WFI. */
+static void test_suspension_ends_at_the_door(void **state)
+{
+	struct vcpu *v = loaded(1);
+
+	(void)state;
+	csr_write(vsie, VSIE_SSIE);
+	atomic_store(&v->hsm, HSM_SUSPENDED);
+	v->in_wfi = true;
+	assert_false(vcpu_door(v));
+	assert_int_equal(v->hsm, HSM_SUSPENDED);
+	vcpu_raise(v, HVIP_VSSIP);
+	assert_true(vcpu_door(v));
+	assert_int_equal(v->hsm, HSM_STARTED);
+	csr_clear(hvip, HVIP_VSSIP); /* the guest */
+	v->in_wfi = true;
+	assert_false(vcpu_door(v));
+	assert_int_equal(v->hsm, HSM_STARTED);
+}
+
 static void test_guest_time(void **state)
 {
 	struct vcpu *v = loaded(1);
@@ -317,6 +337,7 @@ int main(void)
 		cmocka_unit_test(test_raise_meets_clear),
 		cmocka_unit_test(test_raise_while_asleep),
 		cmocka_unit_test(test_wfi_looks_at_enables),
+		cmocka_unit_test(test_suspension_ends_at_the_door),
 		cmocka_unit_test(test_guest_time),
 		cmocka_unit_test(test_switch_out_leaves_nothing),
 		cmocka_unit_test(test_timer_without_sstc),
