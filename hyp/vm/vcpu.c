@@ -150,6 +150,8 @@ void vcpu_start_at(struct vcpu *v, u64 pc, u64 opaque)
 	v->in_wfi = false;
 	v->last_hart = 0; /* no hart has what was just written */
 	atomic_store(&v->raise, 0);
+	/* Its external interrupt may have been high all along, and only a change is posted. */
+	atomic_fetch_or(&v->requests, VREQ_EXT);
 }
 
 /*

@@ -2,7 +2,11 @@
 /* Requests, the door, VS-stage fences, interrupts and time of a vCPU; golden CSRs and fences. */
 #include "arch/csr.h"
 #include "arch/time.h"
+#include "dev/plic.h"
+#include "vm/device.h"
 #include "vm_tests.h"
+
+#define PLIC_GPA 0x0c000000UL
 
 #define VSIE_SSIE BIT(1)
 #define VSIE_STIE BIT(5)
@@ -202,6 +206,31 @@ static void test_suspension_ends_at_the_door(void **state)
 	assert_int_equal(v->hsm, HSM_STARTED);
 }
 
+/* A line that is high when a vCPU is stopped, and when it is started again, is not news to anybody. */
+static void test_restart_keeps_external_interrupt(void **state)
+{
+	enum { IRQ = 3, PRIORITY_3 = 4 * IRQ, ENABLE_0S = 0x2080 };
+	struct vcpu *v = loaded(1);
+	u64 one = 1, bit = BIT(IRQ);
+
+	(void)state;
+	assert_int_equal(device_access(v, GPA(PLIC_GPA + PRIORITY_3), 4, true, &one), MMIO_OK);
+	assert_int_equal(device_access(v, GPA(PLIC_GPA + ENABLE_0S), 4, true, &bit), MMIO_OK);
+	lock_acquire(&v->vm->dev_lock);
+	plic_set_line(v->vm, IRQ, true);
+	lock_release(&v->vm->dev_lock);
+	assert_true(vcpu_door(v));
+	assert_int_equal(csr_read(hvip), HVIP_VSEIP);
+	vcpu_hold(v, HOLD_STOPPED);
+	assert_false(vcpu_door(v));
+	fake_put_back(0, v);
+	vcpu_start_at(v, 0x80000000, 0);
+	vcpu_unhold(v, HOLD_STOPPED);
+	assert_ptr_equal(fake_pick(0), v);
+	assert_true(vcpu_door(v));
+	assert_int_equal(csr_read(hvip), HVIP_VSEIP);
+}
+
 static void test_guest_time(void **state)
 {
 	struct vcpu *v = loaded(1);
@@ -338,6 +367,7 @@ int main(void)
 		cmocka_unit_test(test_raise_while_asleep),
 		cmocka_unit_test(test_wfi_looks_at_enables),
 		cmocka_unit_test(test_suspension_ends_at_the_door),
+		cmocka_unit_test(test_restart_keeps_external_interrupt),
 		cmocka_unit_test(test_guest_time),
 		cmocka_unit_test(test_switch_out_leaves_nothing),
 		cmocka_unit_test(test_timer_without_sstc),
