@@ -56,7 +56,9 @@ struct mem_range {
 #define ARRAY_LEN(a)                    (sizeof(a) / sizeof((a)[0]))
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
-/* Kept out of line: the way around it is the one that is taken, and should be short. */
+/* Kept out of line, so that the way around it stays short: one that is taken now and then, and one
+ * that is taken rarely (and may be slow). */
+#define NOINLINE               __attribute__((noinline))
 #define COLD                   __attribute__((noinline, cold))
 #define must_check             __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))

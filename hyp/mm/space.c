@@ -232,19 +232,11 @@ static struct table *own_below(struct walk *w, struct table *parent, u32 i)
 	return t;
 }
 
-/* Down to `level` (0 or 1), or to a block that is ours alone. */
-static enum err own_path(struct walk *w, u32 level)
+/* From the root down to `level` (0 or 1), or to a block that is ours alone. */
+static NOINLINE enum err walk_down(struct walk *w, u32 level)
 {
-	struct space *s = w->s;
-	gpa_t begin = GPA(ALIGN_DOWN(w->gpa.v, BLOCK_SIZE));
-	enum err e;
+	enum err e = own_root(w);
 
-	/* Writes come in crowds, and only share, fork and reset take a path away from us. */
-	if (level == 0 && s->recent && s->recent_gpa.v == begin.v) {
-		w->path[0] = s->recent;
-		return ERR_OK;
-	}
-	e = own_root(w);
 	for (u32 l = 2; e == ERR_OK && l > level; l--) {
 		struct table *t = w->path[l];
 		u32 i = pte_index(w->gpa, l);
@@ -260,10 +252,23 @@ static enum err own_path(struct walk *w, u32 level)
 			e = ERR_NOMEM;
 	}
 	if (e == ERR_OK && level == 0) {
-		s->recent = w->path[0];
-		s->recent_gpa = begin;
+		w->s->recent = w->path[0];
+		w->s->recent_gpa = GPA(ALIGN_DOWN(w->gpa.v, BLOCK_SIZE));
 	}
 	return e;
+}
+
+/* The same, but writes come in crowds: only share, fork and reset take away from us the path of the
+ * last one. */
+static enum err own_path(struct walk *w, u32 level)
+{
+	struct space *s = w->s;
+
+	if (level == 0 && s->recent && s->recent_gpa.v == ALIGN_DOWN(w->gpa.v, BLOCK_SIZE)) {
+		w->path[0] = s->recent;
+		return ERR_OK;
+	}
+	return walk_down(w, level);
 }
 
 /* ---- the page ---- */
@@ -329,17 +334,23 @@ static enum err own_page(struct walk *w)
 	return ERR_OK;
 }
 
+/* Tables have been made or replaced: their parents' pointers, and perhaps the root, are new. */
+static NOINLINE void commit_tables(struct walk *w)
+{
+	tlb_fence_all(&w->s->tlb, w->new_root ? ptr_hpa(w->s->root->pte) : HPA(0));
+	for (u32 k = 0; k < w->n_old; k++)
+		table_put(w->old[k]);
+}
+
 /* Fences, drops what was replaced, arms the leaf.  Cannot fail. */
 static void commit(struct walk *w)
 {
 	struct tlb *tlb = &w->s->tlb;
 
 	if (w->new_pointer)
-		tlb_fence_all(tlb, w->new_root ? ptr_hpa(w->s->root->pte) : HPA(0));
+		commit_tables(w);
 	else if (w->replaced)
 		tlb_fence_leaf(tlb);
-	for (u32 k = 0; k < w->n_old; k++)
-		table_put(w->old[k]);
 	if (w->old_frame)
 		frame_put(w->old_frame);
 	if (w->leaf)

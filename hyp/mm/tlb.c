@@ -179,9 +179,12 @@ static void fence_others(struct tlb *t)
 
 	for (u32 h = 0; h < hart_count(); h++) {
 		struct window *w = &window[h];
-		u64 n_closed = atomic_load(&w->n_closed);
+		u64 n_closed;
 
-		if (h == self || atomic_load(&w->open) != t)
+		if (h == self)
+			continue;
+		n_closed = atomic_load(&w->n_closed);
+		if (atomic_load(&w->open) != t)
 			continue;
 		hart_kick(h);
 		while (atomic_load(&w->open) == t && atomic_load(&w->n_closed) == n_closed)
