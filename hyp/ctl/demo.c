@@ -3,6 +3,7 @@
  * The demo as a state machine: each step is started by an event of a VM or by a
  * deadline, and runs to its end under LOCK_CTL.
  *
+ *	CLEAR   until the memory of VMs that were killed before is back, if it is not yet
  *	BOOT    until the template's READY: freeze it, clone it N times
  *	WORK    until all clones are DONE: measure, print, kill everything
  *	SETTLE  until the last frame is back: audit, compare, verdict
@@ -26,13 +27,13 @@
 #define N_PROGRESS      10U /* lines while clones work */
 #define EXIT_FAIL       1U
 
-enum step { STEP_NONE, STEP_BOOT, STEP_WORK, STEP_SETTLE };
+enum step { STEP_NONE, STEP_CLEAR, STEP_BOOT, STEP_WORK, STEP_SETTLE };
 
 static struct demo demo;
 static enum step step;
 static bool off_at_end;
 static u64 deadline;     /* host ticks: the step has failed by then */
-static u64 settle_retry; /* host ticks: when STEP_SETTLE looks again */
+static u64 settle_retry; /* host ticks: when STEP_CLEAR or STEP_SETTLE looks again */
 
 static u64 ticks_in(u64 ns)
 {
@@ -48,7 +49,7 @@ u64 demo_deadline(void)
 {
 	if (step == STEP_NONE)
 		return TIME_NEVER;
-	return step == STEP_SETTLE ? settle_retry : deadline;
+	return step == STEP_CLEAR || step == STEP_SETTLE ? settle_retry : deadline;
 }
 
 /* Start */
@@ -66,6 +67,30 @@ static enum err boot_template(const char **why)
 	return ERR_OK;
 }
 
+/* A killed VM goes when its last user lets go of it, which may be after the command. What comes
+ * back in the middle of the demo would spoil its count. */
+static bool is_clear(void)
+{
+	u64 n[FRAME_N_CLASSES];
+
+	space_relieve(); /* what mm keeps ready is given up, so that the count can come back */
+	frame_count_classes(n);
+	return !space_reap(REAP_BUDGET) && n[FRAME_COUNTED] == 0 && n[FRAME_BLOCK] == 0;
+}
+
+static enum err begin(const char **why)
+{
+	enum err e;
+
+	demo.frames_before = frame_n_free();
+	e = boot_template(why);
+	if (e == ERR_OK) {
+		step = STEP_BOOT;
+		deadline = ticks_in(BOOT_LIMIT_NS);
+	}
+	return e;
+}
+
 enum err demo_start(u32 n, bool power_off_at_end, const char **why)
 {
 	const struct bundle_demo *d = &boot_images.demo;
@@ -80,22 +105,23 @@ enum err demo_start(u32 n, bool power_off_at_end, const char **why)
 	                           : NULL;
 	if (*why)
 		return ERR_STATE;
-	space_relieve(); /* what mm keeps ready is given up, so that the count can come back */
 	e = demo_alloc(&demo, n);
 	if (e != ERR_OK) {
 		*why = err_name(e);
 		return e;
 	}
-	demo.frames_before = frame_n_free();
-	e = boot_template(why);
-	if (e != ERR_OK) {
-		demo_free(&demo);
-		return e;
-	}
-	step = STEP_BOOT;
 	off_at_end = power_off_at_end;
-	deadline = ticks_in(BOOT_LIMIT_NS);
-	return ERR_OK;
+	if (!is_clear()) {
+		demo.frames_before = frame_n_free();
+		step = STEP_CLEAR;
+		deadline = ticks_in(SETTLE_LIMIT_NS);
+		settle_retry = time_now();
+		return ERR_OK;
+	}
+	e = begin(why);
+	if (e != ERR_OK)
+		demo_free(&demo);
+	return e;
 }
 
 /* End */
@@ -159,8 +185,24 @@ static void try_finish(void)
 
 void demo_cancel(void)
 {
-	if (step == STEP_BOOT || step == STEP_WORK)
+	if (step == STEP_CLEAR || step == STEP_BOOT || step == STEP_WORK)
 		settle("interrupted");
+}
+
+static void try_begin(void)
+{
+	const char *why;
+
+	if (is_clear()) {
+		if (begin(&why) == ERR_OK)
+			return;
+		shell_say("demo: %s", why);
+		settle("the guest could not be booted");
+	} else if (time_now() >= deadline) {
+		settle("the memory of killed VMs has not come back");
+	} else {
+		settle_retry = ticks_in(SETTLE_RETRY_NS);
+	}
 }
 
 /* Clones */
@@ -258,8 +300,11 @@ void demo_poll(void)
 {
 	if (step == STEP_NONE || time_now() < demo_deadline())
 		return;
-	if (step == STEP_SETTLE) {
-		try_finish();
+	if (step == STEP_CLEAR || step == STEP_SETTLE) {
+		if (step == STEP_CLEAR)
+			try_begin();
+		else
+			try_finish();
 		return;
 	}
 	if (step == STEP_WORK)

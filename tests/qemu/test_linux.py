@@ -69,7 +69,7 @@ def test_demo_with_a_wrong_result(start, linux, tmp_path):
 
 
 def test_demo_from_the_shell(start, linux):
-    """Twice in a row, and refused while there are other VMs."""
+    """Twice in a row, refused while there are other VMs, and at once after these were killed."""
     pando = start(*demo(linux, 20), mem="2G")
     for _ in range(2):
         pando.prompt()
@@ -78,6 +78,10 @@ def test_demo_from_the_shell(start, linux):
         pando.line(r"^PASS: demo: 3 clones", 240, mark)
     pando.run("boot linux")
     assert any("demo:" in line for line in pando.command("demo -n 3"))
+    pando.prompt()
+    mark = pando.mark()
+    pando.type("kill all\rdemo -n 3\r")
+    pando.line(r"^PASS: demo: 3 clones", 240, mark)
     pando.audit()
     pando.quit()
 
