@@ -58,7 +58,9 @@ static void note_first_entry(struct vm *vm)
 }
 
 /*
- * The guest, until its next exit.  False: a request came after the door, nothing has run.
+ * The guest, until its next exit.  False: a request came after the door, nothing has run; that is
+ * an exit by the kick that came with it, so that the hart's own interrupts and the end of the slice
+ * are seen however fast siblings make requests.
  *
  * in_guest, then the look at requests, pairs with a sibling's request, then its look at
  * in_guest (RFENCE): it sees us in, or we see the request.
@@ -72,6 +74,7 @@ static bool enter_guest(struct vcpu *v, struct guest_exit *x)
 	if (atomic_load(&v->requests) != 0) {
 		atomic_store(&v->in_guest, false);
 		space_leave();
+		*x = (struct guest_exit){ .scause = CAUSE_IRQ | IRQ_S_SOFT };
 		return false;
 	}
 	start = time_now();
@@ -94,15 +97,15 @@ static enum next run_once(struct vcpu *v)
 {
 	struct guest_exit x;
 	enum next next;
+	bool has_run;
 
 	if (!vcpu_door(v))
 		return NEXT_RESCHED;
 	if (sched_timer_is_stale())
 		sched_timer(v, poll_deadline());
-	if (!enter_guest(v, &x))
-		return NEXT_RESUME;
+	has_run = enter_guest(v, &x);
 	next = exit_handle(v, &x);
-	if (__builtin_expect(v->vm->stats.first_exit == 0, 0))
+	if (__builtin_expect(v->vm->stats.first_exit == 0, 0) && has_run)
 		v->vm->stats.first_exit = time_now();
 	if (next == NEXT_RESUME && control_is_wanted(&x))
 		return NEXT_RESCHED;

@@ -238,7 +238,7 @@ static void update_ext(struct vcpu *v)
 	lock_acquire(&v->vm->dev_lock);
 	high = device_ops->ext_pending(v->vm, v->id);
 	lock_release(&v->vm->dev_lock);
-	/* A change after this posts VREQ_EXT again, and the door does not close before it. */
+	/* A change after this posts VREQ_EXT again, and that is seen before the entry. */
 	if (high)
 		csr_set(hvip, HVIP_VSEIP);
 	else
@@ -263,7 +263,8 @@ bool vcpu_door(struct vcpu *v)
 {
 	u32 suspended = HSM_SUSPENDED;
 
-	while (atomic_load(&v->requests) != 0)
+	/* Once: siblings may ask faster than we serve.  What has come since is seen before the entry. */
+	if (atomic_load(&v->requests) != 0)
 		serve_requests(v);
 	if (atomic_load(&v->holds) != 0)
 		return false;

@@ -148,7 +148,7 @@ void vcpu_load(struct vcpu *v);
 void vcpu_unload(struct vcpu *v);
 
 /*
- * The door before guest entry: serves all requests.  False: it must leave the hart (held, or
+ * The door before guest entry: serves what has been requested so far.  False: it must leave the hart (held, or
  * nothing has ended its WFI).  v is loaded; takes dev_lock; outside space_enter().
  */
 bool must_check vcpu_door(struct vcpu *v);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Every cause with which a guest can leave, and what it gets for it. */
 #include "arch/csr.h"
+#include "arch/time.h"
 #include "drv/irq.h"
 #include "run/run.h"
 #include "vm_tests.h"
@@ -314,6 +315,62 @@ static void test_unexpected_cause_stops_that_vm(void **state)
 	assert_false(vcpu_door(v));
 }
 
+static jmp_buf others_turn;
+static u32 n_asked;
+
+/* On another hart a sibling asks for a fence whenever the last one has been taken note of. */
+static void ask_again(const struct spinlock *l)
+{
+	static bool is_asking;
+	struct vcpu_fence f = { .start = GVA(RAM), .len = PAGE_SIZE };
+
+	if (l->rank != LOCK_VCPU_FENCE || is_asking)
+		return;
+	is_asking = true;
+	assert_true(++n_asked < 1000); /* or this hart never does anything else */
+	fake_time += time_ns_to_ticks(SCHED_SLICE_NS / 10);
+	fake_hart = 1;
+	vcpu_post_fence(v, &f);
+	fake_hart = 0;
+	is_asking = false;
+}
+
+static struct guest_exit stop_in_other(struct guest_regs *regs)
+{
+	assert_ptr_not_equal(regs, &v->regs);
+	longjmp(others_turn, 1);
+}
+
+static void no_poll(void) {}
+
+static bool nothing_wanted(void)
+{
+	return false;
+}
+
+/* However fast siblings make requests, the door comes to an end, and so does the slice. */
+static void test_requests_without_end(void **state)
+{
+	static const struct run_ops ops = { .poll = no_poll, .wanted = nothing_wanted };
+
+	(void)state;
+	fake_boot(2);
+	v = fake_vm_run("a", 1)->vcpu[0];
+	vcpu_hold(fake_vm_run("unused", 1)->vcpu[0], HOLD_STOPPED); /* at home on hart 1 */
+	fake_vm_run("other", 1);
+	vcpu_post_fence(v, &(struct vcpu_fence){ .start = GVA(RAM), .len = PAGE_SIZE });
+	fake_guest = stop_in_other;
+	n_asked = 0;
+	fake_on_release = ask_again;
+	if (setjmp(others_turn) == 0)
+		run_hart(&ops);
+	fake_on_release = NULL;
+	assert_in_range(n_asked, 5, 20);
+	assert_int_equal(v->vm->stats.first_exit, 0); /* it has not run */
+	space_leave();
+	fake_put_back(0, vcpu_current());
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -330,6 +387,7 @@ int main(void)
 		cmocka_unit_test(test_any_cause),
 		cmocka_unit_test(test_host_interrupts),
 		cmocka_unit_test(test_unexpected_cause_stops_that_vm),
+		cmocka_unit_test(test_requests_without_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
