@@ -141,8 +141,15 @@ void command_candidates(bool is_first, void (*found)(const char *name, void *arg
 
 	if (!is_first) {
 		vm_for_each(vm_candidate, &f);
-		for (u32 i = 0; i < boot_images.n_vms; i++)
-			found(boot_images.vm[i].config.name, arg);
+		for (u32 i = 0; i < boot_images.n_vms; i++) {
+			const char *name = boot_images.vm[i].config.name;
+			struct vm *same = vm_find(name); /* has been found already */
+
+			if (same)
+				vm_put(same);
+			else
+				found(name, arg);
+		}
 		return;
 	}
 	for (u32 g = 0; g < command_n_groups; g++)

@@ -386,6 +386,9 @@ void shell_key(char c)
 		return;
 	if (!sh.is_drawn)
 		draw();
+	/* A control key ends a sequence that was begun: Enter after a stray Escape is Enter. */
+	if ((u8)c < 0x20)
+		sh.escape = ESC_NONE;
 	if (sh.escape != ESC_NONE)
 		escape_key(c);
 	else if ((u8)c < 0x20 || c == KEY_DELETE)

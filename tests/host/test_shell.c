@@ -36,6 +36,7 @@ static void test_editing(void **state)
 	                     "d\r"),
 	           "\"food\"");
 	assert_has(fake_type("abcd\x02\x02\x0b\r"), "\"ab\"");
+	assert_has(fake_type("esc\033\r"), "\"esc\"");
 	/* Backspace at the start, right at the end, keys that mean nothing. */
 	assert_has(fake_type("\x7f\x7f\033[C\033[Z\033[15~ok\r"), "\"ok\"");
 }
@@ -84,6 +85,10 @@ static void test_completion(void **state)
 	           "resume");
 	assert_has(fake_type("boot l\t"), "inux ");
 	assert_has_not(fake_type("\x15zzz\t\x15"), "zzz ");
+	/* A VM that is booted under its bundle's name is one candidate, not two. */
+	fake_type("boot linux\r");
+	assert_string_equal(fake_type("freeze l\t"), "freeze linux ");
+	fake_type("\x15");
 }
 
 static void test_usage(void **state)
