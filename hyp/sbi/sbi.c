@@ -52,7 +52,7 @@ void sbi_handle(struct vcpu *v)
 
 	if (ext)
 		ext->call(v, &c);
-	if (c.no_return || c.wait)
+	if (c.no_return)
 		return;
 	x[X_A0] = (u64)c.error;
 	if (c.eid > LEGACY_LAST_EID)

@@ -27,7 +27,6 @@ struct sbi_call {
 	long error;
 	u64 value;
 	bool no_return; /* registers were set anew or the vCPU stops: leave a0, a1, sepc alone */
-	bool wait;      /* retry the ecall later (sepc is not advanced): a hold was set */
 };
 
 struct sbi_ext {
@@ -37,7 +36,7 @@ struct sbi_ext {
 	void (*call)(struct vcpu *v, struct sbi_call *c);
 };
 
-/* Handles the ecall in v->regs: a0/a1 set and sepc advanced unless no_return or wait. */
+/* Handles the ecall in v->regs: a0/a1 set and sepc advanced unless no_return. */
 void sbi_handle(struct vcpu *v);
 
 /* Extension that serves `eid`, or NULL; for BASE's probe. */

@@ -135,7 +135,7 @@ u32 vm_count(void);
 /* Calls fn for each VM, oldest first, without the list lock held; stops when fn says false. */
 void vm_for_each(bool (*fn)(struct vm *vm, void *arg), void *arg);
 
-/* Queues events for control and makes some hart look (vm_take_event). */
+/* Queues events for control (vm_take_event): the hart that posts asks it before its next guest entry. */
 void vm_post_event(struct vm *vm, u32 events);
 
 /* Next VM with events (a reference is passed on), `*events` gets them; NULL: none.  One caller
