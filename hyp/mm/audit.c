@@ -242,6 +242,7 @@ void audit_run(struct audit_result *r)
 	memset(r, 0, sizeof(*r));
 	for (u32 tries = 0; space_reap(1024) && tries < 1000; tries++)
 		hart_relax();
+	space_hold_off_work();
 	frame_for_each(clear_frame, &a);
 	frame_for_each(clear_contiguous, &a);
 	space_for_each(count_space, &a);
@@ -257,4 +258,5 @@ void audit_run(struct audit_result *r)
 		fault(&a, "frames of class table without a table", a.class[FRAME_TABLE]);
 	if (frame_n_free() != a.class[FRAME_FREE] + frame_n_pooled())
 		fault(&a, "free lists and frame classes disagree", frame_n_free());
+	space_allow_work();
 }

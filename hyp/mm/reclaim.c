@@ -111,9 +111,45 @@ void space_dissolve_soon(void)
 	atomic_store(&dissolve_wanted, 1);
 }
 
+/* Housekeeping by any hart against an audit that must not see it half done.  Both sides store, then
+ * load, sequentially consistent: the worker sees the hold-off, or the auditor sees the worker. */
+static _Atomic u32 n_at_work, is_held_off;
+
+static bool begin_work(void)
+{
+	atomic_fetch_add(&n_at_work, 1);
+	if (atomic_load(&is_held_off) == 0)
+		return true;
+	atomic_fetch_sub(&n_at_work, 1);
+	return false;
+}
+
+static void end_work(void)
+{
+	atomic_fetch_sub(&n_at_work, 1);
+}
+
+void space_hold_off_work(void)
+{
+	atomic_store(&is_held_off, 1);
+	while (atomic_load(&n_at_work) != 0)
+		hart_relax(); /* a piece of work is short, and waits for nobody */
+}
+
+void space_allow_work(void)
+{
+	atomic_store(&is_held_off, 0);
+}
+
 bool space_reap(u32 budget)
 {
-	return table_reap(budget);
+	bool more;
+
+	if (!begin_work())
+		return false;
+	more = table_reap(budget);
+	end_work();
+	return more;
 }
 
 static u64 dissolve_all(void)
@@ -124,7 +160,7 @@ static u64 dissolve_all(void)
 	return n_freed;
 }
 
-bool space_idle_work(void)
+static bool idle_work(void)
 {
 	if (table_reap(4))
 		return true;
@@ -133,6 +169,17 @@ bool space_idle_work(void)
 	if (atomic_exchange(&dissolve_wanted, 0))
 		dissolve_all();
 	return false;
+}
+
+bool space_idle_work(void)
+{
+	bool more;
+
+	if (!begin_work())
+		return false;
+	more = idle_work();
+	end_work();
+	return more;
 }
 
 #define RELIEVE_TRIES 1000U

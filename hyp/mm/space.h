@@ -91,6 +91,10 @@ bool space_idle_work(void);
 /* A space has let go of its tables: some block may now have one user, and unused slots. */
 void space_dissolve_soon(void);
 
+/* For the audit: the two above do nothing from the return of the first call to the second one. */
+void space_hold_off_work(void);
+void space_allow_work(void);
+
 /* Memory is short: frees what waits to be freed, gives up what is kept ready, dissolves blocks.
  * Returns whether there is more to be had than before.  No space lock held. */
 bool space_relieve(void);

@@ -408,12 +408,40 @@ static void test_dying_tables(void **state)
 	mm_end();
 }
 
+/* While an audit looks, idle harts leave everything as it is. */
+static void test_no_work_meanwhile(void **state)
+{
+	struct space dying;
+	u64 n_free;
+
+	(void)state;
+	mm_start(32, 2);
+	mm_space(&dying, 4);
+	for (u32 n = 0; n < 20; n++)
+		mm_store(0, &dying, RAM + n * PAGE_SIZE, n);
+	space_fini(&dying);
+	for (fake_hart = 0; fake_hart < 2; fake_hart++)
+		space_unload();
+	fake_hart = 0;
+	n_free = frame_n_free();
+	space_hold_off_work();
+	assert_false(space_reap(100));
+	assert_false(space_idle_work());
+	assert_int_equal(frame_n_free(), n_free);
+	space_allow_work();
+	while (space_reap(100))
+		continue;
+	assert_true(frame_n_free() >= n_free + 20);
+	mm_end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_finds_each),
 		cmocka_unit_test(test_count_too_low),
 		cmocka_unit_test(test_dying_tables),
+		cmocka_unit_test(test_no_work_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
