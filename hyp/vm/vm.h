@@ -79,14 +79,14 @@ struct vm {
 	struct vcpu *vcpu[VM_MAX_VCPUS]; /* I */
 	u64 time_delta;                  /* o: htimedelta in ticks (guest time = time + delta) */
 	u64 frozen_time; /* m: guest time when it last stood still; it goes on from there */
-	struct region ram, window; /* I: RAM, and the mailbox's window */
-	bool hold_at_ready;        /* m */
-	_Atomic u32 events;        /* a: enum vm_event not yet taken by control */
-	_Atomic u32 on_event_list; /* a */
-	struct vm *event_next;     /* a: the event list's, while on it */
-	u32 result_len;            /* d: of the last DONE */
-	const char *off_reason;    /* m: words, static storage */
-	struct vm_console console; /* d */
+	struct region ram, window;  /* I: RAM, and the mailbox's window */
+	_Atomic bool hold_at_ready; /* a: the mailbox asks under dev_lock alone */
+	_Atomic u32 events;         /* a: enum vm_event not yet taken by control */
+	_Atomic u32 on_event_list;  /* a */
+	struct vm *event_next;      /* a: the event list's, while on it */
+	u32 result_len;             /* d: of the last DONE */
+	const char *off_reason;     /* m: words, static storage */
+	struct vm_console console;  /* d */
 	struct vm_stats stats;
 	TAILQ_ENTRY(vm) link;                /* l */
 	bool is_listed;                      /* l */
