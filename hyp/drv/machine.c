@@ -20,6 +20,9 @@
 
 struct machine_info machine_info;
 
+/* A PLIC that does not say how many sources it has: as many as the format allows. */
+#define PLIC_SOURCES_MAX 1023U
+
 static char why_text[128];
 static u32 intc_phandles[HART_MAX]; /* interrupt controller of hart_ids[i] */
 
@@ -211,8 +214,6 @@ static void read_isa(const void *fdt, int node, bool is_first)
 		return;
 	machine.cbom_block_len = read_u32(fdt, node, "riscv,cbom-block-size", 0);
 	machine.cboz_block_len = read_u32(fdt, node, "riscv,cboz-block-size", 0);
-	snprintf(machine_info.isa, sizeof(machine_info.isa), "%s",
-	         (const char *)fdt_getprop(fdt, node, "riscv,isa", NULL));
 }
 
 static u32 intc_phandle(const void *fdt, int cpu)
@@ -318,7 +319,7 @@ static void read_plic(const void *fdt)
 		return;
 	machine_info.plic_base = HPA(base);
 	machine_info.plic_len = len;
-	machine_info.plic_n_sources = read_u32(fdt, node, "riscv,ndev", 0);
+	machine_info.plic_n_sources = read_u32(fdt, node, "riscv,ndev", PLIC_SOURCES_MAX);
 	/* Context n is the n-th pair of (interrupt controller of a hart, its interrupt). */
 	for (context = 0; context < (u32)bytes / 8; context++, pair += 2)
 		for (i = 0; i < machine_info.n_harts; i++)

@@ -36,7 +36,6 @@ struct machine_info {
 	u64 finisher_len;
 	u64 rng_seed[MACHINE_SEED_WORDS]; /* /chosen/rng-seed */
 	u32 n_seed_words;
-	char isa[256];
 	char model[64];
 };
 extern struct machine_info machine_info;
