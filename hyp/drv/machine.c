@@ -15,13 +15,11 @@
 #include "arch/paging.h"
 #include "drv/isa.h"
 
-#define RAM_MIN        (64UL << 20)
-#define IRQ_S_EXTERNAL 9U
+#define RAM_MIN          (64UL << 20)
+#define IRQ_S_EXTERNAL   9U
+#define PLIC_SOURCES_MAX 1023U /* where a PLIC does not say how many it has */
 
 struct machine_info machine_info;
-
-/* A PLIC that does not say how many sources it has: as many as the format allows. */
-#define PLIC_SOURCES_MAX 1023U
 
 static char why_text[128];
 static u32 intc_phandles[HART_MAX]; /* interrupt controller of hart_ids[i] */
