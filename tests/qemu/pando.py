@@ -182,7 +182,8 @@ class Pando:
         def ready():
             lines = self.screen.lines
             for i in range(start, len(lines)):
-                if lines[i] == PROMPT + text:
+                # What the firmware says in between may be cut in two by the prompt's redrawing.
+                if lines[i].startswith(PROMPT) and lines[i].endswith(text):
                     return lines[i + 1 :] if self.screen.current == PROMPT else None
             return None
 
