@@ -13,6 +13,21 @@ u64 time_now(void);
 /* rdinstret of this hart: exact under `qemu -icount`, meaningless otherwise. */
 u64 time_instret(void);
 
+/* A moment on both clocks of this hart, or what something has cost. */
+struct time_cost {
+	u64 ticks, instret;
+};
+
+static inline struct time_cost time_cost_now(void)
+{
+	return (struct time_cost){ time_now(), time_instret() };
+}
+
+static inline struct time_cost time_cost_since(struct time_cost start)
+{
+	return (struct time_cost){ time_now() - start.ticks, time_instret() - start.instret };
+}
+
 /* Arms this hart's host timer (Sstc's stimecmp, else firmware); TIME_NEVER disarms. */
 void timer_set(u64 deadline_ticks);
 

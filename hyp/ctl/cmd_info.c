@@ -3,13 +3,13 @@
  * Commands that look, and quit.
  */
 #include "arch/log.h"
-#include "arch/time.h"
 #include "ctl/fmt.h"
 #include "ctl/names.h"
 #include "ctl/version.h"
 #include "drv/power.h"
 #include "mm/audit.h"
 #include "mm/frame.h"
+#include "mm/table.h"
 
 #define EXIT_CODE_MAX 127U
 
@@ -62,14 +62,45 @@ static void show_counts(struct cmd *c, const char *title, const u64 *n, u32 n_cl
 	cmd_printf(c, "\n");
 }
 
-static void show_cost(struct cmd *c, const char *what, u64 ticks, u64 instret)
+static bool is_nonzero(struct time_cost cost)
 {
-	if (ticks == 0)
+	return cost.ticks || cost.instret;
+}
+
+static void show_cost(struct cmd *c, const char *what, struct time_cost cost)
+{
+	if (!is_nonzero(cost))
 		return;
-	cmd_printf(c, "  %s: %s", what, fmt_ticks(ticks).s);
+	cmd_printf(c, "%s: %s", what, fmt_ticks(cost.ticks).s);
 	if (instret_is_exact())
-		cmd_printf(c, ", %lu instructions", instret);
+		cmd_printf(c, ", %lu instructions", cost.instret);
 	cmd_printf(c, "\n");
+}
+
+/* From the call that put the VM where it began; the instructions are those of the call, of its start,
+ * and of the hart's way into the guest, whatever the hart did between them. */
+static void show_first_entry(struct cmd *c, const struct vm_stats *s)
+{
+	struct time_cost call = is_nonzero(s->reset)  ? s->reset
+	                        : is_nonzero(s->fork) ? s->fork
+	                                              : s->clone;
+
+	if (s->first_entry < s->created || !is_nonzero(call))
+		return;
+	show_cost(c, "  first entry after the call",
+	          (struct time_cost){ s->first_entry - s->created, call.instret + s->run_instret +
+	                                                                   s->entry_instret -
+	                                                                   s->picked_instret });
+}
+
+static void show_costs(struct cmd *c, const struct vm_stats *s)
+{
+	show_cost(c, "  freeze", s->freeze);
+	show_cost(c, "  clone call", s->clone);
+	show_cost(c, "  fork", s->fork);
+	show_cost(c, "  reset", s->reset);
+	show_first_entry(c, s);
+	show_cost(c, "  stood still for its last fork", s->stall);
 }
 
 static bool show_vm(struct vm *vm, void *arg)
@@ -85,8 +116,7 @@ static bool show_vm(struct vm *vm, void *arg)
 	show_counts(c, "exits", exits, EXIT_N_CLASSES, name_of_exit);
 	show_counts(c, "breaks", vm->space.breaks, BREAK_N_CLASSES, name_of_break);
 	show_usage(c, vm);
-	show_cost(c, "freeze", vm->stats.freeze_ticks, vm->stats.freeze_instret);
-	show_cost(c, "clone call", vm->stats.clone_ticks, vm->stats.clone_instret);
+	show_costs(c, &vm->stats);
 	if (vm->console.dropped)
 		cmd_printf(c, "  console: %lu bytes lost, nobody looked\n", vm->console.dropped);
 	return true;
@@ -104,6 +134,19 @@ static void show_frames(struct cmd *c)
 		           fmt_bytes(n[i] * PAGE_SIZE).s);
 }
 
+static void show_ends(struct cmd *c)
+{
+	struct table_reaped r = table_reaped();
+
+	show_cost(c, "last kill", vm_last_kill());
+	if (r.n_tables == 0)
+		return;
+	cmd_printf(c, "reaper: %lu tables freed", r.n_tables);
+	if (instret_is_exact())
+		cmd_printf(c, ", %lu instructions", r.instret);
+	cmd_printf(c, "\n");
+}
+
 static void show_machine(struct cmd *c)
 {
 	cmd_printf(c, "machine: %u harts, %u VMs, up %s\n", hart_count(), vm_count(),
@@ -115,6 +158,7 @@ static void show_machine(struct cmd *c)
 			cmd_printf(c, " %s %lu", lock_rank_name((enum lock_rank)r),
 			           lock_contended((enum lock_rank)r));
 	cmd_printf(c, "\n");
+	show_ends(c);
 }
 
 static enum err for_vms(struct cmd *c, bool (*fn)(struct vm *vm, void *arg))

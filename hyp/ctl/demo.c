@@ -256,7 +256,7 @@ static void template_event(u32 events)
 			settle("the template could not be frozen");
 			return;
 		}
-		shell_say("demo: frozen in %s", fmt_ticks(s->freeze_ticks).s);
+		shell_say("demo: frozen in %s", fmt_ticks(s->freeze.ticks).s);
 		make_clones();
 	}
 }

@@ -133,12 +133,12 @@ static u64 ns_between(u64 from, u64 to)
 
 static u64 clone_ns(struct vm *vm)
 {
-	return time_ticks_to_ns(vm->stats.clone_ticks);
+	return time_ticks_to_ns(vm->stats.clone.ticks);
 }
 
 static u64 clone_instret(struct vm *vm)
 {
-	return vm->stats.clone_instret;
+	return vm->stats.clone.instret;
 }
 
 static u64 first_entry_ns(struct vm *vm)
@@ -207,9 +207,9 @@ void demo_report_work(struct demo *d)
 	shell_say("  %s: %u clones of %s, %u vCPUs each", t->name, d->n, fmt_bytes(t->ram.len).s,
 	          t->n_vcpus);
 	shell_say("  %-26s %12s", "boot to ready", fmt_ticks(d->boot_ticks).s);
-	shell_say("  %-26s %12s", "freeze", fmt_ticks(t->stats.freeze_ticks).s);
+	shell_say("  %-26s %12s", "freeze", fmt_ticks(t->stats.freeze.ticks).s);
 	if (is_exact)
-		shell_say("  %-26s %12lu", "freeze, instructions", t->stats.freeze_instret);
+		shell_say("  %-26s %12lu", "freeze, instructions", t->stats.freeze.instret);
 	shell_say("  %-26s %12s %12s %12s", "per clone", "min", "median", "p99");
 	row_ns(d, "clone call", clone_ns);
 	if (is_exact)

@@ -13,9 +13,9 @@
 #include "mm/table.h"
 
 #include <string.h>
-#include "arch/lock.h"
 #include "arch/page.h"
 #include "arch/phys.h"
+#include "arch/time.h"
 #include "lib/assert.h"
 #include "mm/pool.h"
 #include "mm/tlb.h"
@@ -30,6 +30,7 @@ static struct spinlock reap_lock = LOCK_INIT(LOCK_REAP);
 static struct table *reap_head, **reap_tail = &reap_head; /* reap_lock: oldest first */
 static struct frame *ready_root;                          /* reap_lock: chained by link.next */
 static u32 n_ready_roots;                                 /* reap_lock */
+static _Atomic u64 n_reaped, reap_instret;
 
 /* ---- roots kept ready ---- */
 
@@ -502,11 +503,24 @@ static void put_entries(struct table *t)
 		block_put(t->block);
 }
 
+static void note_reaped(u64 n, u64 instret)
+{
+	atomic_fetch_add_explicit(&n_reaped, n, memory_order_relaxed);
+	atomic_fetch_add_explicit(&reap_instret, instret, memory_order_relaxed);
+}
+
+struct table_reaped table_reaped(void)
+{
+	return (struct table_reaped){ atomic_load(&n_reaped), atomic_load(&reap_instret) };
+}
+
 bool table_reap(u32 budget)
 {
+	u64 start = time_instret();
 	struct table *t;
+	u32 n;
 
-	for (; budget && (t = reap_pop()); budget--) {
+	for (n = 0; n < budget && (t = reap_pop()); n++) {
 		struct frame *f = frame_of(ptr_hpa(t->pte));
 
 		put_entries(t);
@@ -518,6 +532,8 @@ bool table_reap(u32 budget)
 			frame_free_order(f, ROOT_ORDER);
 		pool_free(&tables, t);
 	}
+	if (n)
+		note_reaped(n, time_instret() - start);
 	return reap_head != NULL;
 }
 

@@ -106,6 +106,12 @@ void table_put(struct table *t);
 /* Frees up to `budget` tables that wait; returns whether some are left. */
 bool table_reap(u32 budget);
 
+/* All that has been freed so, and what it has cost. */
+struct table_reaped {
+	u64 n_tables, instret;
+};
+struct table_reaped table_reaped(void);
+
 /* Every table that waits for table_reap(). */
 void table_for_each_dying(void (*fn)(struct table *t, void *arg), void *arg);
 

@@ -50,22 +50,22 @@ static void idle(void)
 		irq_dispatch();
 }
 
-/* When a VM first enters its guest and first leaves it, for whoever measures. */
-static void note_first_entry(struct vm *vm)
+/* For whoever measures the way of a new VM into its guest. */
+static COLD void note_first_entry(struct vm *vm)
 {
-	if (vm->stats.first_entry == 0)
-		vm->stats.first_entry = time_now();
+	vm->stats.entry_instret = time_instret();
+	vm->stats.first_entry = time_now();
 }
 
 /*
- * The guest, until its next exit.  False: a request came after the door, nothing has run; that is
+ * The guest, until its next exit.  If a request came after the door, nothing has run; that is
  * an exit by the kick that came with it, so that the hart's own interrupts and the end of the slice
  * are seen however fast siblings make requests.
  *
  * in_guest, then the look at requests, pairs with a sibling's request, then its look at
  * in_guest (RFENCE): it sees us in, or we see the request.
  */
-static bool enter_guest(struct vcpu *v, struct guest_exit *x)
+static void enter_guest(struct vcpu *v, struct guest_exit *x)
 {
 	u64 start;
 
@@ -75,14 +75,15 @@ static bool enter_guest(struct vcpu *v, struct guest_exit *x)
 		atomic_store(&v->in_guest, false);
 		space_leave();
 		*x = (struct guest_exit){ .scause = CAUSE_IRQ | IRQ_S_SOFT };
-		return false;
+		return;
 	}
+	if (__builtin_expect(v->vm->stats.first_entry == 0, 0))
+		note_first_entry(v->vm);
 	start = time_now();
 	vcpu_enter(x, &v->regs);
 	v->guest_ticks += time_now() - start;
 	atomic_store_explicit(&v->in_guest, false, memory_order_release);
 	space_leave();
-	return true;
 }
 
 /* What people type and what control waits for comes with an interrupt of this hart; all that a guest
@@ -97,16 +98,13 @@ static enum next run_once(struct vcpu *v)
 {
 	struct guest_exit x;
 	enum next next;
-	bool has_run;
 
 	if (!vcpu_door(v))
 		return NEXT_RESCHED;
 	if (sched_timer_is_stale())
 		sched_timer(v, poll_deadline());
-	has_run = enter_guest(v, &x);
+	enter_guest(v, &x);
 	next = exit_handle(v, &x);
-	if (__builtin_expect(v->vm->stats.first_exit == 0, 0) && has_run)
-		v->vm->stats.first_exit = time_now();
 	if (next == NEXT_RESUME && control_is_wanted(&x))
 		return NEXT_RESCHED;
 	return next;
@@ -117,15 +115,18 @@ _Noreturn void run_hart(const struct run_ops *ops)
 	run_ops = ops;
 	for (;;) {
 		struct vcpu *v;
+		u64 start;
 
 		poll();
+		start = time_instret();
 		v = sched_pick();
 		if (v == NULL) {
 			idle();
 			continue;
 		}
 		vcpu_load(v);
-		note_first_entry(v->vm);
+		if (v->vm->stats.first_entry == 0)
+			v->vm->stats.picked_instret = start;
 		while (run_once(v) == NEXT_RESUME)
 			continue;
 		vcpu_unload(v);

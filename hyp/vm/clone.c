@@ -14,7 +14,6 @@
  * timer ticks (time policy "continue").  A timer that was armed or due at the
  * freeze is armed or due in the clone, since deadlines are in guest time.
  */
-#include "arch/time.h"
 #include "lib/assert.h"
 #include "vm/device.h"
 #include "vm/sched.h"
@@ -31,16 +30,14 @@ static _Atomic u32 last_generation;
 
 enum err vm_freeze(struct vm *vm)
 {
-	u64 ticks, instret;
+	struct time_cost start;
 
 	if (vm_quiesce(vm, STATES_ALIVE) != ERR_OK)
 		return ERR_STATE;
-	ticks = time_now();
-	instret = time_instret();
+	start = time_cost_now();
 	space_freeze(&vm->space);
 	atomic_store(&vm->state, VM_TEMPLATE);
-	vm->stats.freeze_instret = time_instret() - instret;
-	vm->stats.freeze_ticks = time_now() - ticks;
+	vm->stats.freeze = time_cost_since(start);
 	lock_release(&vm->lock);
 	return ERR_OK;
 }
@@ -105,20 +102,20 @@ static void commit_child(struct vm *child, struct vm *parent)
 	copy_state(child, parent);
 }
 
-static void finish_child(struct vm *child, u64 ticks, u64 instret)
+/* `*cost`, in its stats: what the call has cost since `start`. */
+static void finish_child(struct vm *child, struct time_cost start, struct time_cost *cost)
 {
 	/* Its name may be taken after 2^32 clones, or if a long one was cut: no reason to fail. */
 	enum err e = vm_list(child, false);
 
 	assert(e == ERR_OK);
-	child->stats.created = ticks;
-	child->stats.clone_instret = time_instret() - instret;
-	child->stats.clone_ticks = time_now() - ticks;
+	child->stats.created = start.ticks;
+	*cost = time_cost_since(start);
 }
 
 enum err vm_clone(struct vm *template, struct vm **out)
 {
-	u64 ticks = time_now(), instret = time_instret();
+	struct time_cost start = time_cost_now();
 	struct vm *child = vm_alloc(template->n_vcpus);
 
 	if (child == NULL)
@@ -134,18 +131,19 @@ enum err vm_clone(struct vm *template, struct vm **out)
 	space_clone(&child->space, &template->space);
 	commit_child(child, template);
 	lock_release(&template->lock);
-	finish_child(child, ticks, instret);
+	finish_child(child, start, &child->stats.clone);
 	*out = child;
 	return ERR_OK;
 }
 
 enum err vm_fork(struct vm *parent, struct vm **out)
 {
-	u64 ticks = time_now(), instret = time_instret();
+	struct time_cost start = time_cost_now(), hold;
 	struct vm *child = vm_alloc(parent->n_vcpus);
 
 	if (child == NULL)
 		return ERR_NOMEM;
+	hold = time_cost_now();
 	if (vm_quiesce(parent, BIT(VM_RUNNING) | BIT(VM_PAUSED)) != ERR_OK) {
 		vm_free(child);
 		return ERR_STATE;
@@ -154,14 +152,16 @@ enum err vm_fork(struct vm *parent, struct vm **out)
 	commit_child(child, parent);
 	if (atomic_load(&parent->state) == VM_RUNNING)
 		vm_go_on(parent);
+	parent->stats.stall = time_cost_since(hold);
 	lock_release(&parent->lock);
-	finish_child(child, ticks, instret);
+	finish_child(child, start, &child->stats.fork);
 	*out = child;
 	return ERR_OK;
 }
 
 enum err vm_reset(struct vm *vm)
 {
+	struct time_cost start = time_cost_now();
 	bool was_paused;
 
 	if (vm->template == NULL)
@@ -176,10 +176,12 @@ enum err vm_reset(struct vm *vm)
 	vm->off_reason = NULL;
 	vm->result_len = 0;
 	/* It starts anew: what it does from now on is measured from now. */
-	vm->stats.created = time_now();
-	vm->stats.first_entry = vm->stats.first_exit = vm->stats.ready = vm->stats.done = 0;
+	vm->stats.created = start.ticks;
+	vm->stats.first_entry = vm->stats.ready = vm->stats.done = 0;
+	vm->stats.run_instret = 0;
 	if (!was_paused)
 		vm_go_on(vm);
+	vm->stats.reset = time_cost_since(start);
 	lock_release(&vm->lock);
 	return ERR_OK;
 }

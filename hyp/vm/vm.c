@@ -31,6 +31,7 @@ TAILQ_HEAD(vm_list_head, vm);
 static struct spinlock list_lock = LOCK_INIT(LOCK_VMS);
 static struct vm_list_head vms = TAILQ_HEAD_INITIALIZER(vms); /* by id */
 static u32 n_vms, last_id;
+static struct time_cost last_kill; /* list_lock */
 static struct pool vm_pool = POOL_INIT("vm", struct vm);
 static struct pool vcpu_pool = POOL_INIT("vcpu", struct vcpu);
 
@@ -281,12 +282,15 @@ void vm_go_on(struct vm *vm)
 
 enum err vm_run(struct vm *vm)
 {
+	u64 start = time_instret();
 	u32 state;
 
 	lock_acquire(&vm->lock);
 	state = atomic_load(&vm->state);
 	if (state == VM_NEW || state == VM_PAUSED)
 		vm_go_on(vm);
+	if (state == VM_NEW)
+		vm->stats.run_instret = time_instret() - start;
 	lock_release(&vm->lock);
 	return state == VM_NEW || state == VM_PAUSED ? ERR_OK : ERR_STATE;
 }
@@ -301,6 +305,7 @@ void vm_pause(struct vm *vm)
 
 void vm_kill(struct vm *vm)
 {
+	struct time_cost start = time_cost_now();
 	bool is_dying;
 
 	lock_acquire(&vm->lock);
@@ -315,6 +320,19 @@ void vm_kill(struct vm *vm)
 		sched_forget_frames(vm->vcpu[i]);
 	unlist(vm);
 	vm_put(vm);
+	lock_acquire(&list_lock);
+	last_kill = time_cost_since(start);
+	lock_release(&list_lock);
+}
+
+struct time_cost vm_last_kill(void)
+{
+	struct time_cost cost;
+
+	lock_acquire(&list_lock);
+	cost = last_kill;
+	lock_release(&list_lock);
+	return cost;
 }
 
 void vm_stop(struct vm *vm, const char *reason)

@@ -10,6 +10,7 @@
 #ifndef VM_VM_H
 #define VM_VM_H
 
+#include "arch/time.h"
 #include "lib/err.h"
 #include "mm/space.h"
 #include "vm/vcpu.h"
@@ -58,9 +59,12 @@ struct vm_console {
 #define VM_CONSOLE_RING_LEN 4096U
 
 struct vm_stats {
-	u64 created, first_entry, ready, first_exit, done; /* host ticks; 0 = not yet */
-	u64 clone_ticks, clone_instret;                    /* what the clone call cost */
-	u64 freeze_ticks, freeze_instret;
+	u64 created, first_entry, ready, done; /* host ticks; 0 = not yet */
+	struct time_cost clone, fork;          /* the call that made it; 0: another one */
+	struct time_cost freeze, reset;        /* the last one */
+	struct time_cost stall;                /* how long it stood still when last forked */
+	u64 run_instret;                       /* vm_run() of a new VM */
+	u64 picked_instret, entry_instret;     /* a hart set out to enter it; and did so */
 };
 
 struct vm {
@@ -119,6 +123,9 @@ enum err must_check vm_reset(struct vm *vm);
 
 /* Takes the name away at once; memory goes as the last reference goes. */
 void vm_kill(struct vm *vm);
+
+/* What the last vm_kill() cost its caller; the rest is the reaper's. */
+struct time_cost vm_last_kill(void);
 
 /* The guest stops itself (SRST, fatal fault): all vCPUs held, VM_EV_OFF.  From exit handlers. */
 void vm_stop(struct vm *vm, const char *reason);

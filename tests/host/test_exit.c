@@ -366,7 +366,7 @@ static void test_requests_without_end(void **state)
 		run_hart(&ops);
 	fake_on_release = NULL;
 	assert_in_range(n_asked, 5, 20);
-	assert_int_equal(v->vm->stats.first_exit, 0); /* it has not run */
+	assert_int_equal(v->vm->stats.first_entry, 0); /* it has not run */
 	space_leave();
 	fake_put_back(0, vcpu_current());
 }

@@ -140,6 +140,35 @@ static void test_life_of_a_vm(void **state)
 	assert_has(fake_type("boot linux\r"), "cannot boot: as the test wants it");
 }
 
+static void test_what_calls_cost(void **state)
+{
+	struct vm_stats *s;
+	const char *text;
+
+	(void)state;
+	fake_type("boot linux\r");
+	s = &fc.vms[0]->stats;
+	text = fake_type("stat linux\r");
+	assert_has_not(text, "clone call");
+	assert_has_not(text, "first entry");
+	assert_has_not(text, "reset:");
+	s->created = 1000;
+	s->clone = (struct time_cost){ 10, 1000 };
+	s->run_instret = 100;
+	s->picked_instret = 70000;
+	s->entry_instret = 70020;
+	assert_has_not(fake_type("stat linux\r"), "first entry");
+	s->first_entry = 1025;
+	text = fake_type("stat linux\r");
+	assert_has(text, "  clone call: 1 us, 1000 instructions\n");
+	assert_has(text, "  first entry after the call: 2.50 us, 1120 instructions\n");
+	s->reset = (struct time_cost){ 5, 500 };
+	text = fake_type("stat linux\r");
+	assert_has(text, "  reset: 500 ns, 500 instructions\n");
+	assert_has(text, "  first entry after the call: 2.50 us, 620 instructions\n");
+	assert_has(fake_type("stat\r"), "last kill: 3 us, 3000 instructions\n");
+}
+
 static void test_resume_past_ready(void **state)
 {
 	(void)state;
@@ -372,6 +401,7 @@ int main(void)
 		TEST(test_completion),
 		TEST(test_usage),
 		TEST(test_life_of_a_vm),
+		TEST(test_what_calls_cost),
 		TEST(test_resume_past_ready),
 		TEST(test_watched_output),
 		TEST(test_attach),
