@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What a guest pays for what Pando does behind its back, in instructions of the machine: rdinstret counts Pando's as
- * well, and under QEMU's icount it is exact. tests/bench/run.py boots this guest, freezes, clones, forks and kills it
+ * well, and under QEMU's icount it is exact. tests/bench/breaks.py boots this guest, freezes, clones, forks and kills it
  * between the stages, and types a key when the guest may go on. Each figure is one line: "BENCH name min median max".
- * Arguments: touch=N: fill that many 2 MiB regions before READY, so that templates of several sizes can be compared.
  */
 #include "guest.h"
 
 const char guest_name[] = "bench";
 
-#define REGION   (2UL << 20)
-#define UART_RBR 0x10000000UL
-#define UART_LSR 0x10000005UL
-#define N        48UL /* samples of a figure */
+#define REGION    (2UL << 20)
+#define N_REGIONS 8UL /* filled before READY */
+#define UART_RBR  0x10000000UL
+#define UART_LSR  0x10000005UL
+#define N         48UL  /* samples of a figure */
+#define AHEAD     256UL /* more frames than a hart keeps zeroed */
 
 static u64 sample[N], overhead;
 
@@ -82,14 +83,27 @@ static void fill(u64 at, u64 n_pages)
 		put64(at + i * PAGE, pattern(i, at));
 }
 
+/* Leaves the hart to Pando for a while. */
+static void sleep_ms(u64 n)
+{
+	sbi_set_timer(ticks() + ms(n));
+	csr_set(sie, 1UL << IRQ_TIMER);
+	wfi();
+	csr_clear(sie, 1UL << IRQ_TIMER);
+	sbi_set_timer(UINT64_MAX);
+}
+
 /* In the booted VM: what needs no clone. */
 static void before_freeze(u64 base)
 {
 	measure("sbi-call", cost_sbi, 0, 0, N);
-	put64(base, 1);
-	measure("zero-fill", cost_store, base + PAGE, PAGE, N);
-	measure("zero-map", cost_load, base + 100 * PAGE, PAGE, N);
-	measure("store-to-zero-page", cost_store, base + 100 * PAGE, PAGE, N);
+	fill(base, AHEAD);
+	measure("zero-fill", cost_store, base + AHEAD * PAGE, PAGE, N);
+	sleep_ms(10);
+	measure("zero-fill-ahead", cost_store, base + (AHEAD + N) * PAGE, PAGE, N);
+	fill(base + (AHEAD + 2 * N) * PAGE, N);
+	measure("zero-map", cost_load, base + (AHEAD + 3 * N) * PAGE, PAGE, N);
+	measure("store-to-zero-page", cost_store, base + (AHEAD + 3 * N) * PAGE, PAGE, N);
 	measure("mmio-load", cost_load, UART_RBR - 8, 0,
 	        N); /* eight bytes, answered by one register */
 }
@@ -112,7 +126,7 @@ static void ready_and_first_stores(u64 at)
 	report("break-split-block", 1);
 }
 
-/* In a clone: regions 1..8 hold 512 written pages each. */
+/* In a clone: regions 1 to N_REGIONS hold 512 written pages each. */
 static void in_clone(u64 base)
 {
 	u64 r1 = base + REGION, r2 = r1 + REGION;
@@ -126,26 +140,23 @@ static void in_clone(u64 base)
 
 void guest_main(void)
 {
-	u64 base = (free_start() + REGION - 1) & ~(REGION - 1), n = guest_arg("touch", 8);
+	u64 base = (free_start() + REGION - 1) & ~(REGION - 1);
 
 	overhead = 0;
 	cost_store(base + 500 * PAGE);
 	overhead = cost_store(base + 500 * PAGE);
-	check(base + (n + 1) * REGION <= free_end(), "not enough memory for %lu regions", n);
+	check(base + (N_REGIONS + 1) * REGION <= free_end(), "not enough memory");
 	before_freeze(base);
-	for (u64 i = 1; i <= n; i++)
+	for (u64 i = 1; i <= N_REGIONS; i++)
 		fill(base + i * REGION, 512);
 	ready_and_first_stores(base + REGION);
-	if (n >= 8) {
-		in_clone(base);
-		fill(base + 6 * REGION, 512); /* 512 counted frames in a table with a block */
-		wait_key("derive");           /* a clone of this clone */
-		measure("break-derive-counted", cost_store, base + 6 * REGION, PAGE, 1);
-		fill(base + 7 * REGION, 512);
-		wait_key("own"); /* forked, and the child is gone again */
-		cost_store(base + 7 * REGION);
-		measure("last-owner", cost_store, base + 7 * REGION + PAGE, PAGE, N);
-		wait_key("end");
-	}
-	mailbox_put(MB_DONE, 0);
+	in_clone(base);
+	fill(base + 6 * REGION, 512); /* 512 counted frames in a table with a block */
+	wait_key("derive");           /* a clone of this clone */
+	measure("break-derive-counted", cost_store, base + 6 * REGION, PAGE, 1);
+	fill(base + 7 * REGION, 512);
+	wait_key("own"); /* forked, and the child is gone again */
+	cost_store(base + 7 * REGION);
+	measure("last-owner", cost_store, base + 7 * REGION + PAGE, PAGE, N);
+	wait_key("end");
 }
