@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "ctl/bundle.h"
+#include "ctl/policy.h"
 
 #define NAME_MAX_LEN   20U         /* leaves room in VM_NAME_LEN for a clone's ".4294967295" */
 #define HOST_GUEST_MAX (1UL << 40) /* bytes; half of what Sv39x4 can address */
@@ -137,6 +138,25 @@ static enum err vm_autoboot(struct reader *r, const struct fdt_property *p, int 
 	return read_u32(r, "autoboot", p, len, 0, BUNDLE_AUTOBOOT_MAX, &v->autoboot);
 }
 
+static enum err read_policy(struct reader *r, const char *name, const struct fdt_property *p,
+                            int len, struct bundle_vm *v)
+{
+	const struct policy_option *o = policy_find(name, strlen(name));
+	const char *word;
+	char words[64];
+	enum err e = read_string(r, name, p, len, &word);
+
+	if (e != ERR_OK || policy_set(&v->config.policy, o, word) == ERR_OK)
+		return e;
+	policy_list_words(o, words, sizeof(words));
+	return fail(r, ERR_INVAL, name, "want %s", words);
+}
+
+static enum err vm_time(struct reader *r, const struct fdt_property *p, int len, void *out)
+{
+	return read_policy(r, "time", p, len, out);
+}
+
 static enum err vm_compatible(struct reader *r, const struct fdt_property *p, int len, void *out)
 {
 	(void)out;
@@ -148,7 +168,7 @@ static enum err vm_compatible(struct reader *r, const struct fdt_property *p, in
 static const struct prop vm_props[] = {
 	{ "compatible", vm_compatible }, { "memory-size", vm_memory }, { "vcpus", vm_vcpus },
 	{ "bootargs", vm_bootargs },     { "kernel", vm_kernel },      { "initrd", vm_initrd },
-	{ "autoboot", vm_autoboot },     { "phandle", NULL },
+	{ "autoboot", vm_autoboot },     { "time", vm_time },          { "phandle", NULL },
 };
 
 /* Properties of the demo; `template` is resolved when all VMs have been read */

@@ -9,10 +9,11 @@
  * waits for from control (READY, frames, pause), queued VS-stage fences (it has
  * no translations yet: last_hart = 0 flushes them at its first load), counters.
  *
- * Guest time stands still from the freeze on, and goes on from there when a
- * clone runs: it never goes back, and an hour in the freezer brings no storm of
- * timer ticks (time policy "continue").  A timer that was armed or due at the
- * freeze is armed or due in the clone, since deadlines are in guest time.
+ * Guest time never goes back.  With the time policy "continue" it stands still
+ * from the freeze on, and goes on from there when a clone runs; with "jump" the
+ * clone sees how long the template lay in the freezer.  A timer that was armed or
+ * due at the freeze is armed or due in the clone, since deadlines are in guest
+ * time; there is one deadline, so an hour brings one interrupt, not a storm.
  */
 #include "lib/assert.h"
 #include "vm/device.h"
@@ -83,6 +84,7 @@ static void copy_state(struct vm *to, const struct vm *from)
 {
 	assert(to->n_vcpus == from->n_vcpus);
 	to->frozen_time = from->frozen_time;
+	to->time_delta = from->time_delta;
 	to->generation = atomic_fetch_add(&last_generation, 1) + 1;
 	for (u32 i = 0; i < to->n_vcpus; i++)
 		copy_vcpu(to->vcpu[i], from->vcpu[i]);
@@ -99,6 +101,7 @@ static void commit_child(struct vm *child, struct vm *parent)
 	name_child(child, parent->name, number);
 	child->ram = parent->ram;
 	child->window = parent->window;
+	child->policy = parent->policy;
 	copy_state(child, parent);
 }
 

@@ -196,6 +196,8 @@ static enum err build(struct vm *vm, const struct vm_config *c, const char **why
 	memcpy(vm->name, c->name, VM_NAME_LEN);
 	vm->stats.created = time_now();
 	vm->hold_at_ready = c->hold_at_ready;
+	vm->policy = c->policy;
+	vm->time_delta = 0 - vm->stats.created;
 	vm->ram = (struct region){ .base = GPA(RAM_BASE), .len = c->ram_len };
 	vm->window = (struct region){ .base = GPA(RAM_BASE + c->ram_len), .len = WINDOW_LEN };
 	if (space_init(&vm->space, (struct region[]){ vm->ram, vm->window }, 2) != ERR_OK) {
@@ -271,10 +273,19 @@ enum err vm_quiesce(struct vm *vm, u32 states)
 	return ERR_OK;
 }
 
+/* Guest time never goes back: not even if this hart's clock is a tick behind the one that was read at the standstill. */
+static void restart_time(struct vm *vm)
+{
+	u64 delta = vm->frozen_time - time_now();
+
+	if (vm->policy.time == TIME_CONTINUE || (s64)(vm->time_delta - delta) < 0)
+		vm->time_delta = delta;
+}
+
 void vm_go_on(struct vm *vm)
 {
 	assert(lock_is_held(&vm->lock));
-	vm->time_delta = vm->frozen_time - time_now();
+	restart_time(vm);
 	atomic_store(&vm->state, VM_RUNNING);
 	for (u32 i = 0; i < vm->n_vcpus; i++)
 		vcpu_unhold(vm->vcpu[i], HOLD_PAUSED);

@@ -13,6 +13,7 @@
 #include "arch/time.h"
 #include "lib/err.h"
 #include "mm/space.h"
+#include "vm/policy.h"
 #include "vm/vcpu.h"
 
 #define VM_MAX_VCPUS     8
@@ -47,6 +48,7 @@ struct vm_config {
 	const void *initrd; /* may be NULL */
 	u64 initrd_len;
 	bool hold_at_ready; /* stop at the READY store, for whoever will freeze */
+	struct vm_policy policy;
 };
 
 /* Guest console: output in lines for the shell, a ring when detached. */
@@ -81,16 +83,17 @@ struct vm {
 	u32 n_clones_made;        /* m */
 	u32 n_vcpus;              /* I */
 	struct vcpu *vcpu[VM_MAX_VCPUS]; /* I */
+	struct vm_policy policy;         /* m */
 	u64 time_delta;                  /* o: htimedelta in ticks (guest time = time + delta) */
-	u64 frozen_time; /* m: guest time when it last stood still; it goes on from there */
-	struct region ram, window;  /* I: RAM, and the mailbox's window */
-	_Atomic bool hold_at_ready; /* a: the mailbox asks under dev_lock alone */
-	_Atomic u32 events;         /* a: enum vm_event not yet taken by control */
-	_Atomic u32 on_event_list;  /* a */
-	struct vm *event_next;      /* a: the event list's, while on it */
-	u32 result_len;             /* d: of the last DONE */
-	const char *off_reason;     /* m: words, static storage */
-	struct vm_console console;  /* d */
+	u64 frozen_time;                 /* m: guest time when it last stood still */
+	struct region ram, window;       /* I: RAM, and the mailbox's window */
+	_Atomic bool hold_at_ready;      /* a: the mailbox asks under dev_lock alone */
+	_Atomic u32 events;              /* a: enum vm_event not yet taken by control */
+	_Atomic u32 on_event_list;       /* a */
+	struct vm *event_next;           /* a: the event list's, while on it */
+	u32 result_len;                  /* d: of the last DONE */
+	const char *off_reason;          /* m: words, static storage */
+	struct vm_console console;       /* d */
 	struct vm_stats stats;
 	TAILQ_ENTRY(vm) link;                /* l */
 	bool is_listed;                      /* l */
@@ -173,7 +176,7 @@ enum err must_check vm_list(struct vm *vm, bool is_new_name);
  * ERR_STATE, lock not held: its state is not in `states` (bits 1 << enum vm_state). */
 enum err must_check vm_quiesce(struct vm *vm, u32 states);
 
-/* Lets a quiet VM go on, its time from where it stood still.  vm->lock held. */
+/* Lets a quiet VM go on, its time as its policy says.  vm->lock held. */
 void vm_go_on(struct vm *vm);
 
 /* Loads kernel, initrd and device tree of a new VM; sets vCPU 0's start. */

@@ -133,6 +133,10 @@ static void test_good(void **state)
 	assert_string_equal(bundle.vm[0].config.bootargs, "");
 	assert_int_equal(read_changed(&(struct change){ "linux", "initrd", NULL, 0 }), ERR_OK);
 	assert_null(bundle.vm[0].config.initrd);
+	assert_int_equal(bundle.vm[0].config.policy.time, TIME_CONTINUE);
+	assert_int_equal(read_changed(&(struct change){ "linux", "time", "jump", 5 }), ERR_OK);
+	assert_int_equal(bundle.vm[0].config.policy.time, TIME_JUMP);
+	assert_int_equal(bundle.vm[1].config.policy.time, TIME_CONTINUE);
 }
 
 /* Each with the one line that is said about it. */
@@ -162,6 +166,8 @@ static const struct {
 	{ { "linux", "bootargs", "abc", 3 }, "bundle: /vms/linux: bootargs: want one string" },
 	{ { "linux", "bootargs", "a\0b", 4 }, "bundle: /vms/linux: bootargs: want one string" },
 	{ { "linux", "bootargs", "", 0 }, "bundle: /vms/linux: bootargs: want one string" },
+	{ { "linux", "time", "later", 6 }, "bundle: /vms/linux: time: want continue or jump" },
+	{ { "linux", "time", "jump", 4 }, "bundle: /vms/linux: time: want one string" },
 	{ { "linux", "kernal", zero, 4 }, "bundle: /vms/linux: kernal: unknown property" },
 	{ { "linux", "compatible", NULL, 0 },
 	  "bundle: /vms/linux: compatible: missing, want \"pando,vm\"" },

@@ -169,6 +169,26 @@ static void test_what_calls_cost(void **state)
 	assert_has(fake_type("stat\r"), "last kill: 3 us, 3000 instructions\n");
 }
 
+static void test_policy(void **state)
+{
+	struct vm *vm;
+
+	(void)state;
+	fake_type("boot linux\r");
+	vm = fc.vms[0];
+	assert_has(fake_type("policy linux\r"), "linux: time=continue");
+	assert_has(fake_type("policy linux time=jump\r"), "linux: time=jump");
+	assert_int_equal(vm->policy.time, TIME_JUMP);
+	/* Nothing is changed by a line with a mistake in it. */
+	assert_has(fake_type("policy linux time=continue time=never\r"),
+	           "error: time= wants continue or jump");
+	assert_has(fake_type("policy linux time\r"), "error: time= wants continue or jump");
+	assert_has(fake_type("policy linux tim=jump\r"),
+	           "error: no policy \"tim\"; try help policy");
+	assert_has(fake_type("policy linux =\r"), "error: no policy \"\"");
+	assert_int_equal(vm->policy.time, TIME_JUMP);
+}
+
 static void test_resume_past_ready(void **state)
 {
 	(void)state;
@@ -402,6 +422,7 @@ int main(void)
 		TEST(test_usage),
 		TEST(test_life_of_a_vm),
 		TEST(test_what_calls_cost),
+		TEST(test_policy),
 		TEST(test_resume_past_ready),
 		TEST(test_watched_output),
 		TEST(test_attach),

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The words of struct vm_policy.  A new option is a field there and a line here. */
+#include <stdio.h>
+#include <string.h>
+#include "ctl/policy.h"
+
+static const char *const time_words[] = { [TIME_CONTINUE] = "continue", [TIME_JUMP] = "jump" };
+
+#define OPTION(field, table)                                                                 \
+	{                                                                                    \
+		.name = #field, .offset = offsetof(struct vm_policy, field), .words = table, \
+		.n_words = ARRAY_LEN(table)                                                  \
+	}
+
+const struct policy_option policy_options[] = { OPTION(time, time_words) };
+const u32 policy_n_options = ARRAY_LEN(policy_options);
+
+const struct policy_option *policy_find(const char *name, size_t len)
+{
+	for (u32 i = 0; i < policy_n_options; i++) {
+		const char *known = policy_options[i].name;
+
+		if (strlen(known) == len && memcmp(known, name, len) == 0)
+			return &policy_options[i];
+	}
+	return NULL;
+}
+
+enum err policy_set(struct vm_policy *p, const struct policy_option *o, const char *word)
+{
+	for (u32 i = 0; i < o->n_words; i++) {
+		if (strcmp(o->words[i], word) != 0)
+			continue;
+		*((u8 *)p + o->offset) = (u8)i;
+		return ERR_OK;
+	}
+	return ERR_INVAL;
+}
+
+const char *policy_word(const struct vm_policy *p, const struct policy_option *o)
+{
+	return o->words[*((const u8 *)p + o->offset)];
+}
+
+void policy_list_words(const struct policy_option *o, char *buf, size_t len)
+{
+	size_t at = 0;
+
+	buf[0] = 0;
+	for (u32 i = 0; i < o->n_words && at < len; i++) {
+		const char *sep = i == 0 ? "" : i + 1 == o->n_words ? " or " : ", ";
+
+		at += (size_t)snprintf(buf + at, len - at, "%s%s", sep, o->words[i]);
+	}
+}
