@@ -107,7 +107,9 @@ FDT_OBJ := $(FDT_NAMES:%=$(BUILD)/libfdt/%.o)
 
 GUESTS := $(patsubst guests/tiny/%,$(BUILD)/guests/%.bin,$(basename $(wildcard guests/tiny/*.[cS])))
 
-files: $(BUILD)/pando.elf $(GUESTS) $(if $(wildcard $(BUILD)/linux/.stamp),$(BUILD)/demo.dtb $(BUILD)/run.dtb)
+LINUX_FILES := $(BUILD)/demo.dtb $(BUILD)/run.dtb $(BUILD)/linux/initrd.cpio
+
+files: $(BUILD)/pando.elf $(GUESTS) $(if $(wildcard $(BUILD)/linux/.stamp),$(LINUX_FILES))
 
 $(BUILD)/pando.elf: $(HYP_OBJ) $(BUILD)/libfdt.a platform/virt/pando.lds
 	@echo "  LD   $@"
@@ -171,14 +173,16 @@ $(BUILD)/linux/.stamp:
 
 INITRD := dir:/dev node:/dev/console=c,5,1 dir:/proc dir:/sys dir:/bin link:/bin/sh=busybox
 INITRD += file:/bin/busybox=$(BUILD)/linux/busybox file:/bin/mailbox=$(BUILD)/linux/mailbox
+INITRD += file:/bin/agent=$(BUILD)/linux/agent
+INITRD_FILES := scripts/mkcpio $(BUILD)/linux/busybox $(BUILD)/linux/mailbox $(BUILD)/linux/agent
 
-$(BUILD)/linux/initrd.cpio: guests/linux/init scripts/mkcpio $(BUILD)/linux/busybox $(BUILD)/linux/mailbox
+$(BUILD)/linux/initrd.cpio: guests/linux/init $(INITRD_FILES)
 	@scripts/mkcpio -o $@ $(INITRD) file:/init=guests/linux/init
 
-$(BUILD)/linux/mark.cpio: $(BUILD)/linux/mark scripts/mkcpio $(BUILD)/linux/busybox $(BUILD)/linux/mailbox
+$(BUILD)/linux/mark.cpio: $(BUILD)/linux/mark $(INITRD_FILES)
 	@scripts/mkcpio -o $@ $(INITRD) file:/init=$<
 
-$(BUILD)/linux/mailbox: guests/linux/mailbox.c Makefile
+$(BUILD)/linux/mailbox $(BUILD)/linux/agent: $(BUILD)/linux/%: guests/linux/%.c guests/linux/sys.h guests/linux/sha256.h Makefile
 	@$(CROSS)gcc $(TARGET) $(WARN) -std=gnu11 -O2 -ffreestanding -nostdlib -static -Wl,-Ttext=0x10000,--build-id=none -o $@ $<
 
 $(BUILD)/linux/mark: guests/linux/mark.S

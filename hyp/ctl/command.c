@@ -10,8 +10,8 @@
 #include "ctl/command.h"
 #include "vm/vm.h"
 
-const struct command_group *const command_groups[] = { &cmd_vm, &cmd_policy, &cmd_work,
-	                                               &cmd_console, &cmd_info };
+const struct command_group *const command_groups[] = { &cmd_vm,      &cmd_policy, &cmd_work,
+	                                               &cmd_console, &cmd_pages,  &cmd_info };
 const u32 command_n_groups = ARRAY_LEN(command_groups);
 
 const struct command *command_find(const char *name)

@@ -152,6 +152,10 @@ struct space_usage {
 };
 void space_usage(struct space *s, struct space_usage *u);
 
+/* The first run of private pages at or after `from`; it crosses no 2 MiB boundary.  False: none is
+ * left. */
+bool must_check space_next_private(struct space *s, gpa_t from, struct region *run);
+
 /* Visits every space of the machine under the list lock. */
 void space_for_each(void (*fn)(struct space *s, void *arg), void *arg);
 

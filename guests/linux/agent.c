@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * agent PAGE WINDOW [idle]: be frozen, and in each clone answer out of as few pages as can be.
+ *
+ * PAGE and WINDOW are the physical addresses, in hex, of the two parts of Pando's mailbox (docs/guest-abi.md). A clone's
+ * first answer is the SHA-256 of "pando clone <number>" in hex digits. After that it waits in NEXT, and answers each
+ * request with the SHA-256 of its payload; with `idle` it sleeps in Linux instead.
+ *
+ * What a clone writes is what it costs. Between READY and DONE this program makes no system call, and it has run all
+ * that code once before READY: stack and window are mapped, dirty and marked so in the guest's page tables. What could
+ * still come in between is the kernel's timer tick, so READY waits for one: the next is a whole period away.
+ */
+#include "sha256.h"
+
+#define DIGEST_DIGITS (SHA256_WORDS * 8)
+
+struct mailbox {
+	volatile void *regs;
+	volatile u8 *window;
+	u64 window_len;
+};
+
+/* Puts the digest of a message, in hex digits, into the window, and returns their number. The message may be there, too. */
+static u32 answer(const struct mailbox *m, const volatile u8 *message, u64 len)
+{
+	u32 h[SHA256_WORDS];
+
+	sha256(message, len, h);
+	for (u32 i = 0; i < DIGEST_DIGITS; i++)
+		m->window[i] = (u8) "0123456789abcdef"[h[i / 8] >> (28 - i % 8 * 4) & 15];
+	return DIGEST_DIGITS;
+}
+
+static u32 first_answer(const struct mailbox *m)
+{
+	char payload[32];
+
+	return answer(m, (u8 *)payload, make_payload(payload, mailbox_load(m->regs, CLONE_ID)));
+}
+
+/* Returns right after a timer tick: that is when the coarse clock moves on. */
+static void await_tick(void)
+{
+	struct {
+		u64 seconds, ns;
+	} start, now;
+
+	syscall3(SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, &start, 0);
+	do
+		syscall3(SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, &now, 0);
+	while (now.ns == start.ns);
+}
+
+static struct mailbox open_mailbox(const char *page, const char *window)
+{
+	long fd = open_memory();
+	struct mailbox m;
+
+	m.regs = map(fd, page, PAGE_LEN);
+	m.window_len = mailbox_load(m.regs, WINDOW_LEN);
+	m.window = map(fd, window, m.window_len);
+	syscall3(SYS_close, fd, 0, 0);
+	return m;
+}
+
+static __attribute__((used)) _Noreturn void start(long *stack)
+{
+	char **argv = (char **)(stack + 1);
+	struct mailbox m;
+
+	if (stack[0] < 3)
+		quit("usage: agent PAGE WINDOW [idle]\n");
+	m = open_mailbox(argv[1], argv[2]);
+	first_answer(&m);
+	await_tick();
+
+	mailbox_store(m.regs, READY, 1);
+	/* From here on: a clone. */
+	mailbox_store(m.regs, DONE, first_answer(&m));
+	while (stack[0] == 3) {
+		u32 len = mailbox_load(m.regs, NEXT);
+
+		mailbox_store(m.regs, DONE, len <= m.window_len ? answer(&m, m.window, len) : 0);
+	}
+	for (;;)
+		syscall6(SYS_ppoll, 0, 0, 0, 0, 0, 0);
+}
+
+__attribute__((naked, noreturn)) void _start(void);
+__attribute__((naked, noreturn)) void _start(void)
+{
+	__asm__("mv a0, sp\n"
+	        "tail start");
+}
