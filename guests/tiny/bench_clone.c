@@ -24,7 +24,7 @@ void guest_main(void)
 	u64 n_regions = guest_arg("regions", 8), n_pages = guest_arg("pages", 512);
 	u64 own_regions = guest_arg("own_regions", 1), own_pages = guest_arg("own_pages", 1);
 	bool sleeps = guest_arg("sleep", 0);
-	u32 generation = 0;
+	u32 generation = UINT32_MAX; /* nobody's: the booted guest, let go on, writes as well */
 
 	check(base + n_regions * REGION <= free_end(), "not enough memory for %lu regions",
 	      n_regions);

@@ -6,6 +6,7 @@ import statistics
 from drive import LIMIT, Machine, bundle
 
 CALL, KVM_CALL = 1500, 230000
+ENTRY, KVM_ENTRY = 2000, 286000
 FLAT = 1.05
 SAMPLES = 9
 
@@ -21,10 +22,14 @@ def template_args(regions, pages, sleep=1):
     return f"regions={regions} pages={pages} sleep={sleep}"
 
 
+def median_cost(vm, names, call="clone call"):
+    return int(statistics.median(vm.cost(name, call) for name in names))
+
+
 def sample(vm, template, first):
     """Clones a few times; the median cost. `first` is the number of the first of them."""
     vm.clone(template, SAMPLES)
-    return int(statistics.median(vm.cost(f"{template}.{first + i}", "clone call") for i in range(SAMPLES)))
+    return median_cost(vm, [f"{template}.{first + i}" for i in range(SAMPLES)])
 
 
 def flatness(report, name, what, curve):
@@ -43,6 +48,9 @@ def over_size(folder, report):
             curve.append((memory, cost))
             report.add(f"clone-{memory}", f"clone call, {memory} template, {written:,} pages in {regions} regions written", cost, CALL, KVM_CALL)
             report.add(f"freeze-{memory}", "    its freeze", vm.cost("t", "freeze"))
+            if memory == "256M":
+                entry = median_cost(vm, [f"t.{i}" for i in range(1, SAMPLES + 1)], "first entry after the call")
+                report.add("first-entry", "    clone call to the first guest instruction", entry, ENTRY, KVM_ENTRY)
             vm.quit()
     flatness(report, "size", "64 MiB to 16 GiB", curve)
 
@@ -84,7 +92,7 @@ def over_depth(folder, report):
                 depth += 1
             vm.clone(f"#{template}", SAMPLES)
             samples = range(newest + 1, newest + 1 + SAMPLES)
-            cost = int(statistics.median(vm.cost(f"#{i}", "clone call") for i in samples))
+            cost = median_cost(vm, [f"#{i}" for i in samples])
             for i in samples:
                 vm.run(f"kill #{i}", LIMIT)
             newest += SAMPLES

@@ -70,6 +70,14 @@ class Machine(pando.Pando):
         costs = self.stat(name)["instructions"]
         return costs[call] if call in costs else self.fail(f"stat {name} shows no {call} in instructions, only {costs}")
 
+    def newest_clone(self, template):
+        return [found[0] for line in self.run("vms", LIMIT) if (found := re.match(rf"{re.escape(template)}\.\d+", line))][-1]
+
+    def machine_costs(self):
+        """What `stat` says of the last kill and of the reaper, in instructions."""
+        lines = self.run("stat", LIMIT)
+        return {"reaper": 0} | {m[1]: int(m[2]) for line in lines if (m := re.match(r"(last kill|reaper): .*, (\d+) instructions", line))}
+
     def stage(self, name, word, start=0):
         """Waits until a watched guest says that it has come this far."""
         return self.line(rf"\[{re.escape(name)}\] STAGE {word}", LIMIT, start)

@@ -63,7 +63,7 @@ class Report:
         aimed = sum(row.target is not None for row in self.rows)
         print(f"\n{aimed - len(missed)} of {aimed} targets met" + "".join(f"\n  ! {what}" for what in missed))
         for failure in self.failures:
-            print(f"FAILED: {failure}")
+            print(f"FAILED: {failure.splitlines()[0]}")
 
     def write(self, path):
         path.write_text(json.dumps([dataclasses.asdict(row) for row in self.rows], indent=2) + "\n", encoding="utf-8")

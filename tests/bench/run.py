@@ -12,7 +12,7 @@ import time
 
 import breaks
 import clones
-import drive
+import lifecycle
 import linux
 from drive import pando
 from report import Report
@@ -21,6 +21,7 @@ from report import Report
 GROUPS = {
     "breaks": ("exits and breaks: instructions, one hart", breaks.run, False),
     "clones": ("clone call: instructions, one hart", clones.run, False),
+    "lifecycle": ("fork, reset, destroy: instructions, one hart", lifecycle.run, False),
     "linux": ("the Debian guest", linux.run, True),
 }
 
