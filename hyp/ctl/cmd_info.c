@@ -200,48 +200,30 @@ static enum err run_mem(struct cmd *c)
 }
 
 /* The audit wants a quiet machine: VMs that run are paused, and go on afterwards. */
-static struct vm *paused[4096];
-static u32 n_paused;
-
-/* Sets *arg if more VMs run than can be paused. */
 static bool pause_one(struct vm *vm, void *arg)
 {
-	if (atomic_load(&vm->state) != VM_RUNNING)
-		return true;
-	if (n_paused == ARRAY_LEN(paused)) {
-		*(bool *)arg = true;
-		return false;
-	}
-	vm_pause(vm);
-	if (atomic_load(&vm->state) != VM_PAUSED)
-		return true; /* it went off meanwhile */
-	vm_get(vm);
-	paused[n_paused++] = vm;
+	(void)arg;
+	vm->is_audited = atomic_load(&vm->state) == VM_RUNNING;
+	if (vm->is_audited)
+		vm_pause(vm);
 	return true;
 }
 
-static void resume_all(struct cmd *c)
+/* One that went off before it could be paused stays off. */
+static bool resume_one(struct vm *vm, void *arg)
 {
-	while (n_paused > 0) {
-		struct vm *vm = paused[--n_paused];
-		if (vm_run(vm) != ERR_OK)
-			cmd_printf(c, "%s: stays paused\n", vm->name);
-		vm_put(vm);
-	}
+	if (vm->is_audited && atomic_load(&vm->state) == VM_PAUSED && vm_run(vm) != ERR_OK)
+		cmd_printf(arg, "%s: stays paused\n", vm->name);
+	return true;
 }
 
 static enum err run_audit(struct cmd *c)
 {
 	struct audit_result r;
-	bool too_many = false;
 
-	vm_for_each(pause_one, &too_many);
-	if (!too_many)
-		audit_run(&r);
-	resume_all(c);
-	if (too_many)
-		return cmd_fail(c, ERR_LIMIT, "audit: more than %u VMs run; pause or kill some",
-		                (u32)ARRAY_LEN(paused));
+	vm_for_each(pause_one, NULL);
+	audit_run(&r);
+	vm_for_each(resume_one, c);
 	cmd_printf(c, "%lu spaces, %lu tables, %lu blocks, %lu frames looked at\n", r.spaces,
 	           r.tables, r.blocks, r.frames);
 	if (r.faults)

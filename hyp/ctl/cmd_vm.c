@@ -8,8 +8,7 @@
 #include "ctl/command.h"
 #include "ctl/fmt.h"
 #include "ctl/names.h"
-
-#define COUNT_MAX 4096U /* VMs that one command makes */
+#include "mm/frame.h"
 
 static bool vm_row(struct vm *vm, void *arg)
 {
@@ -71,13 +70,19 @@ static enum err run_vcpus(struct cmd *c)
 	return ERR_OK;
 }
 
+/* The N of "-n N": as many as there are frames, since each VM takes one at least. */
+static enum err take_count(struct cmd *c, u64 *n)
+{
+	return cmd_take_count(c, frame_n_total(), n);
+}
+
 static enum err run_boot(struct cmd *c)
 {
 	const struct bundle_vm *v;
 	const char *why = "";
 	struct vm *vm;
 	u64 n = 1;
-	enum err e = cmd_take_count(c, COUNT_MAX, &n);
+	enum err e = take_count(c, &n);
 
 	if (e != ERR_OK)
 		return e;
@@ -94,7 +99,7 @@ static enum err run_clone(struct cmd *c)
 {
 	struct vm *template, *vm = NULL;
 	u64 n = 1;
-	enum err e = cmd_take_count(c, COUNT_MAX, &n);
+	enum err e = take_count(c, &n);
 
 	if (e != ERR_OK)
 		return e;

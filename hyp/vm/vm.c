@@ -29,7 +29,8 @@
 TAILQ_HEAD(vm_list_head, vm);
 
 static struct spinlock list_lock = LOCK_INIT(LOCK_VMS);
-static struct vm_list_head vms = TAILQ_HEAD_INITIALIZER(vms); /* by id */
+static struct vm_list_head vms = TAILQ_HEAD_INITIALIZER(vms); /* VM_NAMED, by id */
+static struct vm_list_head nameless = TAILQ_HEAD_INITIALIZER(nameless);
 static u32 n_vms, last_id;
 static struct time_cost last_kill; /* list_lock */
 static struct pool vm_pool = POOL_INIT("vm", struct vm);
@@ -85,7 +86,8 @@ struct vm *vm_alloc(u32 n_vcpus)
 	atomic_init(&vm->on_event_list, 0);
 	vm->result_len = 0;
 	vm->off_reason = NULL;
-	vm->is_listed = false;
+	vm->is_audited = false;
+	vm->listing = VM_UNLISTED;
 	memset(&vm->console, 0, sizeof(vm->console));
 	memset(&vm->stats, 0, sizeof(vm->stats));
 	for (vm->n_vcpus = 0; vm->n_vcpus < n_vcpus; vm->n_vcpus++) {
@@ -103,7 +105,7 @@ struct vm *vm_alloc(u32 n_vcpus)
 
 void vm_free(struct vm *vm)
 {
-	assert(!vm->is_listed);
+	assert(vm->listing == VM_UNLISTED);
 	for (u32 i = 0; i < vm->n_vcpus; i++) {
 		sched_remove(vm->vcpu[i]);
 		sched_forget_frames(vm->vcpu[i]);
@@ -116,19 +118,27 @@ void vm_free(struct vm *vm)
 	pool_free(&vm_pool, vm);
 }
 
+/* The number at the start of `text`, and what follows it; 0: none, or beyond all of ours. */
+static u32 parse_number(const char *text, const char **rest)
+{
+	u32 n = 0;
+
+	for (; *text >= '0' && *text <= '9'; text++) {
+		if (n > UINT32_MAX / 10 - 1)
+			return 0;
+		n = n * 10 + (u32)(*text - '0');
+	}
+	*rest = text;
+	return n;
+}
+
 /* "#5" is 5; anything else 0, which is no id. */
 static u32 parse_id(const char *name)
 {
-	u32 id = 0;
+	const char *rest = "";
+	u32 id = *name == '#' ? parse_number(name + 1, &rest) : 0;
 
-	if (*name++ != '#')
-		return 0;
-	for (; *name != 0; name++) {
-		if (*name < '0' || *name > '9' || id > UINT32_MAX / 10 - 1)
-			return 0;
-		id = id * 10 + (u32)(*name - '0');
-	}
-	return id;
+	return *rest == 0 ? id : 0;
 }
 
 static struct vm *lookup_locked(const char *name)
@@ -143,6 +153,22 @@ static struct vm *lookup_locked(const char *name)
 	return NULL;
 }
 
+/* The highest number among clones, and clones of clones, of a VM called `name`. */
+static u32 last_number_locked(const char *name)
+{
+	size_t len = strlen(name);
+	u32 last = 0;
+	struct vm *vm;
+
+	TAILQ_FOREACH (vm, &vms, link) {
+		const char *rest;
+
+		if (strncmp(vm->name, name, len) == 0 && vm->name[len] == '.')
+			last = (u32)u64_max(last, parse_number(vm->name + len + 1, &rest));
+	}
+	return last;
+}
+
 enum err vm_list(struct vm *vm, bool is_new_name)
 {
 	enum err e = ERR_OK;
@@ -152,20 +178,33 @@ enum err vm_list(struct vm *vm, bool is_new_name)
 		e = ERR_EXISTS;
 	} else {
 		vm->id = ++last_id;
+		if (is_new_name)
+			vm->n_clones_made = last_number_locked(vm->name);
 		TAILQ_INSERT_TAIL(&vms, vm, link);
-		vm->is_listed = true;
+		vm->listing = VM_NAMED;
 		n_vms++;
 	}
 	lock_release(&list_lock);
 	return e;
 }
 
-static void unlist(struct vm *vm)
+static void take_name(struct vm *vm)
 {
 	lock_acquire(&list_lock);
 	TAILQ_REMOVE(&vms, vm, link);
-	vm->is_listed = false;
+	TAILQ_INSERT_TAIL(&nameless, vm, link);
+	vm->listing = VM_NAMELESS;
 	n_vms--;
+	lock_release(&list_lock);
+}
+
+/* The last reference has gone, and only killed VMs lose it. */
+static void unlist(struct vm *vm)
+{
+	lock_acquire(&list_lock);
+	assert(vm->listing == VM_NAMELESS);
+	TAILQ_REMOVE(&nameless, vm, link);
+	vm->listing = VM_UNLISTED;
 	lock_release(&list_lock);
 }
 
@@ -329,7 +368,7 @@ void vm_kill(struct vm *vm)
 	wait_all_stopped(vm);
 	for (u32 i = 0; i < vm->n_vcpus; i++)
 		sched_forget_frames(vm->vcpu[i]);
-	unlist(vm);
+	take_name(vm);
 	vm_put(vm);
 	lock_acquire(&list_lock);
 	last_kill = time_cost_since(start);
@@ -393,6 +432,7 @@ void vm_put(struct vm *vm)
 	while (vm != NULL && atomic_fetch_sub(&vm->refs, 1) == 1) {
 		struct vm *template = vm->template;
 
+		unlist(vm);
 		vm_free(vm);
 		vm = template;
 	}
@@ -414,7 +454,7 @@ static struct vm *next_vm(struct vm *vm)
 	struct vm *next;
 
 	lock_acquire(&list_lock);
-	if (vm != NULL && vm->is_listed) {
+	if (vm != NULL && vm->listing == VM_NAMED) {
 		next = TAILQ_NEXT(vm, link);
 	} else {
 		/* It was killed meanwhile; ids grow along the list. */
@@ -435,5 +475,39 @@ void vm_for_each(bool (*fn)(struct vm *vm, void *arg), void *arg)
 
 	while (vm != NULL && fn(vm, arg))
 		vm = next_vm(vm);
+	vm_put(vm);
+}
+
+/* Its last reference may be going at this moment: then it is not to be had any more. */
+static bool get_unless_gone(struct vm *vm)
+{
+	u32 refs = atomic_load(&vm->refs);
+
+	while (refs != 0)
+		if (atomic_compare_exchange_weak(&vm->refs, &refs, refs + 1))
+			return true;
+	return false;
+}
+
+/* As next_vm(), over what was killed.  `vm` keeps its place, since its reference does. */
+static struct vm *next_retained(struct vm *vm)
+{
+	struct vm *next;
+
+	lock_acquire(&list_lock);
+	next = vm != NULL ? TAILQ_NEXT(vm, link) : TAILQ_FIRST(&nameless);
+	while (next != NULL && !(next->space.frozen && get_unless_gone(next)))
+		next = TAILQ_NEXT(next, link);
+	lock_release(&list_lock);
+	vm_put(vm);
+	return next;
+}
+
+void vm_for_each_retained(bool (*fn)(struct vm *vm, void *arg), void *arg)
+{
+	struct vm *vm = next_retained(NULL);
+
+	while (vm != NULL && fn(vm, arg))
+		vm = next_retained(vm);
 	vm_put(vm);
 }

@@ -29,6 +29,12 @@ enum vm_state {
 	VM_DYING,    /* killed; goes with its last reference */
 };
 
+enum vm_listing {
+	VM_UNLISTED, /* being built */
+	VM_NAMED,    /* it can be found */
+	VM_NAMELESS, /* killed, and somebody still has a reference */
+};
+
 enum vm_event {                    /* bits, for control: what has happened */
 	        VM_EV_READY = 1,   /* the guest stored READY */
 	        VM_EV_DONE = 2,    /* the guest stored DONE; vm->result_len */
@@ -95,8 +101,9 @@ struct vm {
 	const char *off_reason;          /* m: words, static storage */
 	struct vm_console console;       /* d */
 	struct vm_stats stats;
+	bool is_audited;                     /* the audit command's: it has paused this VM */
 	TAILQ_ENTRY(vm) link;                /* l */
-	bool is_listed;                      /* l */
+	enum vm_listing listing;             /* l: which list `link` is in */
 	u64 dev_state[VM_DEV_STATE_LEN / 8]; /* d */
 };
 
@@ -145,6 +152,9 @@ u32 vm_count(void);
 /* Calls fn for each VM, oldest first, without the list lock held; stops when fn says false. */
 void vm_for_each(bool (*fn)(struct vm *vm, void *arg), void *arg);
 
+/* The same for templates that were killed and that clones still go back to: their memory is retained. */
+void vm_for_each_retained(bool (*fn)(struct vm *vm, void *arg), void *arg);
+
 /* Queues events for control (vm_take_event): the hart that posts asks it before its next guest entry. */
 void vm_post_event(struct vm *vm, u32 events);
 
@@ -169,7 +179,8 @@ u32 vm_console_take(struct vm *vm, char *buf, u32 max);
 struct vm *must_check vm_alloc(u32 n_vcpus);
 void vm_free(struct vm *vm);
 
-/* Makes it visible, with an id.  ERR_EXISTS if `is_new_name` and the name is taken. */
+/* Makes it visible, with an id.  ERR_EXISTS if `is_new_name` and the name is taken. Its clones' numbers
+ * begin after those of an earlier VM of that name whose clones are still there. */
 enum err must_check vm_list(struct vm *vm, bool is_new_name);
 
 /* Holds all vCPUs and waits until none is in a hart; returns with vm->lock held.

@@ -255,6 +255,12 @@ void vm_for_each(bool (*fn)(struct vm *vm, void *arg), void *arg)
 	}
 }
 
+void vm_for_each_retained(bool (*fn)(struct vm *vm, void *arg), void *arg)
+{
+	(void)fn;
+	(void)arg;
+}
+
 void vm_post_event(struct vm *vm, u32 events)
 {
 	vm_get(vm);
