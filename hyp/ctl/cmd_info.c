@@ -8,7 +8,7 @@
 #include "ctl/version.h"
 #include "drv/power.h"
 #include "mm/audit.h"
-#include "mm/frame.h"
+#include "mm/usage.h"
 #include "mm/table.h"
 
 #define EXIT_CODE_MAX 127U

@@ -8,67 +8,8 @@
 #include "ctl/command.h"
 #include "ctl/fmt.h"
 #include "ctl/names.h"
+#include "ctl/vms.h"
 #include "mm/frame.h"
-
-static bool vm_row(struct vm *vm, void *arg)
-{
-	struct cmd *c = arg;
-	struct space_usage u;
-
-	space_usage(&vm->space, &u);
-	cmd_printf(c, "%-24s #%-5u %-9s %5u  %8s  %8s  %8s  %s\n", vm->name, vm->id,
-	           name_of_state(atomic_load(&vm->state)), vm->n_vcpus, fmt_bytes(vm->ram.len).s,
-	           fmt_bytes(u.private_frames * PAGE_SIZE).s,
-	           fmt_bytes(u.shared_frames * PAGE_SIZE).s,
-	           vm->template ? vm->template->name : "-");
-	return true;
-}
-
-static enum err run_vms(struct cmd *c)
-{
-	cmd_printf(c, "%-24s %-6s %-9s %5s  %8s  %8s  %8s  %s\n", "NAME", "ID", "STATE", "VCPUS",
-	           "RAM", "PRIVATE", "SHARED", "TEMPLATE");
-	vm_for_each(vm_row, c);
-	return ERR_OK;
-}
-
-static bool vcpu_rows(struct vm *vm, void *arg)
-{
-	struct cmd *c = arg;
-
-	for (u32 i = 0; i < vm->n_vcpus; i++) {
-		const struct vcpu *v = vm->vcpu[i];
-		u64 exits = 0;
-
-		for (u32 k = 0; k < EXIT_N_CLASSES; k++)
-			exits += v->exits[k];
-		cmd_printf(c, "%-24s %4u  %-8s %4u  %-13s %-10s %10lu  %9s\n", vm->name, i,
-		           name_of_sched(atomic_load(&v->state)), atomic_load(&v->home),
-		           name_of_hsm(atomic_load(&v->hsm)), name_of_holds(atomic_load(&v->holds)),
-		           exits, fmt_ticks(v->guest_ticks).s);
-	}
-	return true;
-}
-
-static enum err run_vcpus(struct cmd *c)
-{
-	struct vm *vm;
-	enum err e = ERR_OK;
-
-	if (c->n_args == 1)
-		e = cmd_take_vm(c, c->arg[0], &vm);
-	if (e != ERR_OK)
-		return e;
-	cmd_printf(c, "%-24s %4s  %-8s %4s  %-13s %-10s %10s  %9s\n", "VM", "VCPU", "STATE", "HART",
-	           "HSM", "HELD", "EXITS", "IN GUEST");
-	if (c->n_args == 0) {
-		vm_for_each(vcpu_rows, c);
-	} else {
-		vcpu_rows(vm, c);
-		vm_put(vm);
-	}
-	return ERR_OK;
-}
 
 /* The N of "-n N": as many as there are frames, since each VM takes one at least. */
 static enum err take_count(struct cmd *c, u64 *n)
@@ -225,8 +166,9 @@ static enum err run_kill(struct cmd *c)
 }
 
 static const struct command commands[] = {
-	{ "vms", "", "all VMs and their memory", 0, 0, run_vms },
-	{ "vcpus", "[VM]", "what the vCPUs do", 0, 1, run_vcpus },
+	{ "vms", "[NAME] [-s]", "all VMs, or NAME and what descends from it; -s: how many", 0, 2,
+	  vms_run },
+	{ "vcpus", "[VM]", "what the vCPUs do", 0, 1, vcpus_run },
 	{ "boot", "NAME [-n N]", "boot a VM of the bundle, to where it says READY", 1, 3,
 	  run_boot },
 	{ "freeze", "VM", "make a VM a template: it never runs again", 1, 1, run_freeze },

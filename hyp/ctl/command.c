@@ -62,18 +62,40 @@ bool cmd_number(const char *word, u64 max, u64 *value)
 	return n <= max;
 }
 
-enum err cmd_take_count(struct cmd *c, u64 max, u64 *n)
+/* Takes `n` words out from the i-th on. */
+static void drop_words(struct cmd *c, u32 i, u32 n)
+{
+	c->n_args -= n;
+	memmove(&c->arg[i], &c->arg[i + n], (c->n_args - i) * sizeof(c->arg[0]));
+}
+
+bool cmd_take_flag(struct cmd *c, const char *flag)
 {
 	for (u32 i = 0; i < c->n_args; i++) {
-		if (strcmp(c->arg[i], "-n") != 0)
+		if (strcmp(c->arg[i], flag) != 0)
+			continue;
+		drop_words(c, i, 1);
+		return true;
+	}
+	return false;
+}
+
+enum err cmd_take_number(struct cmd *c, const char *flag, u64 max, u64 *n)
+{
+	for (u32 i = 0; i < c->n_args; i++) {
+		if (strcmp(c->arg[i], flag) != 0)
 			continue;
 		if (i + 1 == c->n_args || !cmd_number(c->arg[i + 1], max, n) || *n == 0)
-			return cmd_fail(c, ERR_INVAL, "-n wants a number from 1 to %lu", max);
-		c->n_args -= 2;
-		memmove(&c->arg[i], &c->arg[i + 2], (c->n_args - i) * sizeof(c->arg[0]));
+			return cmd_fail(c, ERR_INVAL, "%s wants a number from 1 to %lu", flag, max);
+		drop_words(c, i, 2);
 		return ERR_OK;
 	}
 	return ERR_OK;
+}
+
+enum err cmd_take_count(struct cmd *c, u64 max, u64 *n)
+{
+	return cmd_take_number(c, "-n", max, n);
 }
 
 /* Words between blanks; false: too many. */

@@ -59,7 +59,13 @@ enum err cmd_fail(struct cmd *c, enum err e, const char *fmt, ...) PRINTF_LIKE(3
 /* Reads a decimal number; false if `word` is anything else or more than `max`. */
 bool must_check cmd_number(const char *word, u64 max, u64 *value);
 
-/* Takes "-n N" (1 <= N <= max) out of the words; *n stays as it is when there is none. */
+/* Takes `flag` out of the words; was it there? */
+bool must_check cmd_take_flag(struct cmd *c, const char *flag);
+
+/* Takes "FLAG N" (1 <= N <= max) out of the words; *n stays as it is when there is none. */
+enum err must_check cmd_take_number(struct cmd *c, const char *flag, u64 max, u64 *n);
+
+/* The same for "-n". */
 enum err must_check cmd_take_count(struct cmd *c, u64 max, u64 *n);
 
 /* Calls `found` for each name that may stand at this place of a line: commands for the first

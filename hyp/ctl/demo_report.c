@@ -14,6 +14,7 @@
 #include "ctl/shell.h"
 #include "mm/copy.h"
 #include "mm/pool.h"
+#include "mm/usage.h"
 
 #define HEX_LEN       (2 * BUNDLE_HASH_LEN)
 #define MISSING_SHOWN 8U

@@ -29,10 +29,10 @@ struct table;
 struct block;
 
 struct frame {
-	_Atomic u32 count; /* FRAME_COUNTED: references */
+	_Atomic u32 count; /* FRAME_COUNTED: references; FRAME_BLOCK: the mark of usage_add() */
 	u8 class;          /* enum frame_class; changed by the one owner of the frame */
 	u8 head;           /* first record of a free run of 2^k frames: k + 1, else 0 */
-	u16 slot;          /* FRAME_BLOCK: index in the block */
+	u16 slot;          /* FRAME_BLOCK: index in the block; FRAME_COUNTED: as above, the mark */
 	union {
 		struct table *table; /* FRAME_TABLE */
 		struct block *block; /* FRAME_BLOCK, first slot of a contiguous block */

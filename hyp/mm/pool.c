@@ -23,6 +23,18 @@ struct pool_page {
 };
 _Static_assert(sizeof(struct pool_page) == 64, "objects start 64 bytes into the frame");
 
+static _Atomic u64 n_frames;
+
+static void note_frames(s64 delta)
+{
+	atomic_fetch_add_explicit(&n_frames, (u64)delta, memory_order_relaxed);
+}
+
+u64 pool_n_frames(void)
+{
+	return atomic_load(&n_frames);
+}
+
 static u32 page_capacity(const struct pool *p)
 {
 	return (u32)((PAGE_SIZE - sizeof(struct pool_page)) / p->obj_len);
@@ -55,6 +67,7 @@ static struct pool_page *page_new(struct pool *p)
 	if (!f)
 		return NULL;
 	f->class = FRAME_POOL;
+	note_frames(1);
 	pg = hpa_ptr(frame_hpa(f));
 	*pg = (struct pool_page){ .pool = p };
 	return pg;
@@ -111,8 +124,10 @@ void pool_free(struct pool *p, void *obj)
 	if (empty)
 		partial_remove(p, pg);
 	lock_release(&p->lock);
-	if (empty)
+	if (empty) {
+		note_frames(-1);
 		frame_free(frame_of(ptr_hpa(pg)));
+	}
 }
 
 void *pages_alloc(u32 order)
@@ -122,6 +137,7 @@ void *pages_alloc(u32 order)
 
 	if (!f)
 		return NULL;
+	note_frames((s64)BIT(order));
 	pages = hpa_ptr(frame_hpa(f));
 	for (u32 k = 0; k < 1U << order; k++) {
 		f[k].class = FRAME_POOL;
@@ -132,5 +148,6 @@ void *pages_alloc(u32 order)
 
 void pages_free(void *pages, u32 order)
 {
+	note_frames(-(s64)BIT(order));
 	frame_free_order(frame_of(ptr_hpa(pages)), order);
 }

@@ -37,4 +37,7 @@ void pool_free(struct pool *p, void *obj);
 void *must_check pages_alloc(u32 order);
 void pages_free(void *pages, u32 order);
 
+/* Frames that all pools and pages_alloc() hold now. */
+u64 pool_n_frames(void);
+
 #endif

@@ -1,98 +1,36 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * What a space reaches, and memory that comes back: the walk over its tables, usage
- * figures, the dissolving of blocks, and what is done before "out of memory".
+ * Memory that comes back: the dissolving of blocks, and what is done before "out of
+ * memory".
  *
  * A walk holds the space's lock.  What it meets is then either this space's alone, or
  * shared and so immutable for as long as the space's own path holds a count on it.
  */
 #include "mm/space.h"
 
-#include <string.h>
 #include "mm/table.h"
 
 static _Atomic u32 dissolve_wanted; /* some space has ended: blocks may have one user left */
 
-/* ---- walks over what a space reaches ---- */
+/* ---- dissolving ---- */
 
-typedef void (*table_fn)(struct table *t, bool exclusive, void *arg);
-
-/* Visits `t` and all below; exclusive: this space alone reaches it. */
-static void visit(struct table *t, bool exclusive, table_fn fn, void *arg)
+/* Blocks at and below `t` that it alone uses; returns how many frames that has freed.  What is shared
+ * is not looked at, so that a clone that has written nothing costs nothing. */
+static u64 dissolve_below(struct table *t)
 {
 	u32 lo = t->level == 2 ? t->lo : 0, hi = t->level == 2 ? t->hi : N_ENTRIES;
+	u64 n_freed = 0;
 
-	exclusive = exclusive && !table_is_shared(t);
-	fn(t, exclusive, arg);
-	for (u32 i = lo; t->level > 0 && i < hi; i++)
-		if (t->pte[i] && pte_is_table(t->pte[i]))
-			visit(table_below(t->pte[i]), exclusive, fn, arg);
-}
-
-static bool is_alone(u64 pte)
-{
-	return atomic_load_explicit(&frame_of(pte_hpa(pte))->count, memory_order_relaxed) == 1;
-}
-
-static void usage_of_leaves(const struct table *t, bool exclusive, struct space_usage *u)
-{
-	u64 n_pieces = table_n_pieces(t);
-	bool own_block = exclusive && t->block && !block_is_shared(t->block);
-
-	*(own_block ? &u->private_frames : &u->shared_frames) += n_pieces;
-	if (own_block)
-		u->retained_frames += t->block->n - n_pieces;
-	for (u32 i = 0; i < N_ENTRIES; i++) {
-		u64 pte = t->pte[i];
-
-		if (!(pte & PTE_V) || pte_kind(pte) == KIND_PIECE)
-			continue;
-		if (pte_kind(pte) == KIND_ZERO)
-			u->zero_pages++;
-		else if (exclusive && is_alone(pte))
-			u->private_frames++;
-		else
-			u->shared_frames++;
-	}
-}
-
-static void usage_of_table(struct table *t, bool exclusive, void *arg)
-{
-	struct space_usage *u = arg;
-	u32 i;
-
-	if (exclusive)
-		u->table_frames += t->level == 2 ? BIT(ROOT_ORDER) : 1;
+	if (table_is_shared(t))
+		return 0;
 	if (t->level == 0)
-		usage_of_leaves(t, exclusive, u);
-	if (t->level != 1)
-		return;
-	FOR_EACH_BIT (t->counted, i) {
-		u64 pte = t->pte[i];
-
-		if (pte_is_table(pte))
-			continue;
-		*(exclusive && !block_is_shared(block_behind(pte)) ? &u->private_frames
-		                                                   : &u->shared_frames) +=
-			N_ENTRIES;
-	}
-}
-
-void space_usage(struct space *s, struct space_usage *u)
-{
-	memset(u, 0, sizeof(*u));
-	lock_acquire(&s->lock);
-	visit(s->root, true, usage_of_table, u);
-	lock_release(&s->lock);
-}
-
-static void dissolve_table(struct table *t, bool exclusive, void *arg)
-{
-	u64 *n_freed = arg;
-
-	if (exclusive && t->level == 0 && t->block && !block_is_shared(t->block) &&
-	    table_n_pieces(t) < t->block->n)
-		*n_freed += table_dissolve(t);
+		return t->block && !block_is_shared(t->block) && table_n_pieces(t) < t->block->n
+		               ? table_dissolve(t)
+		               : 0;
+	for (u32 i = lo; i < hi; i++)
+		if (t->pte[i] && pte_is_table(t->pte[i]))
+			n_freed += dissolve_below(table_below(t->pte[i]));
+	return n_freed;
 }
 
 /* A template keeps its blocks: they are what makes copies of its tables cheap. */
@@ -100,7 +38,7 @@ static void dissolve_space(struct space *s, void *arg)
 {
 	lock_acquire(&s->lock);
 	if (!s->frozen)
-		visit(s->root, true, dissolve_table, arg);
+		*(u64 *)arg += dissolve_below(s->root);
 	lock_release(&s->lock);
 }
 

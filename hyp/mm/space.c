@@ -25,6 +25,7 @@
 static struct spinlock list_lock = LOCK_INIT(LOCK_SPACES);
 static LIST_HEAD(, space) spaces = LIST_HEAD_INITIALIZER(spaces);
 static struct frame *zero_frame;
+static _Atomic u32 last_family;
 
 /* A walk to one page by its writer, under the space's lock. */
 struct walk {
@@ -82,6 +83,7 @@ enum err space_init(struct space *s, const struct region *regions, u32 n)
 		s->region[k] = regions[k];
 	}
 	s->n_regions = n;
+	s->family = atomic_fetch_add_explicit(&last_family, 1, memory_order_relaxed) + 1;
 	root = table_alloc(2);
 	if (!root && space_relieve())
 		root = table_alloc(2);
@@ -96,6 +98,7 @@ static void stand_on(struct space *child, const struct space *s, struct table *r
 {
 	memcpy(child->region, s->region, sizeof(child->region));
 	child->n_regions = s->n_regions;
+	child->family = s->family;
 	start_over(child, root);
 }
 

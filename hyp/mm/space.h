@@ -47,6 +47,7 @@ struct space {
 	struct table *root;                      /* s */
 	struct region region[SPACE_REGIONS_MAX]; /* I */
 	u32 n_regions;                           /* I */
+	u32 family;                              /* I: whose ancestor by space_init() is the same */
 	bool frozen;                             /* s: a template; never written again */
 	struct table *
 		recent; /* s: level-0 table of the last break, path and all ours alone; NULL: none */
@@ -141,16 +142,6 @@ static inline void space_unload(void)
 {
 	tlb_unload();
 }
-
-/* Memory of one space, by a walk: frames it alone holds, shared ones, table frames. */
-struct space_usage {
-	u64 private_frames;  /* counted frames and block slots that only this space reaches */
-	u64 shared_frames;   /* mapped, but reached by others too */
-	u64 zero_pages;      /* mappings of the zero frame */
-	u64 retained_frames; /* slots of its own blocks that no table maps */
-	u64 table_frames;    /* frames of tables that this space alone holds (root = 4) */
-};
-void space_usage(struct space *s, struct space_usage *u);
 
 /* The first run of private pages at or after `from`; it crosses no 2 MiB boundary.  False: none is
  * left. */

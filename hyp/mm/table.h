@@ -24,7 +24,7 @@ struct block {
 	u16 n;               /* slots that have a frame */
 	bool is_contiguous;  /* then all 512 slots, from `first` on */
 	struct frame *first; /* else a list through frame.link.next, by rising slot */
-	u64 audit;           /* the audit's own count */
+	u64 audit;           /* the audit's own count, and the mark of usage_add() */
 };
 
 struct table {
@@ -38,7 +38,9 @@ struct table {
 	u64 armed_at[BITMAP_WORDS]; /* levels 0, 1: where a writable leaf may stand at or below */
 	struct table *reap_next;    /* in the reap list, from count 0 on */
 	u64 retired;                /* when it got there (mm/tlb.h) */
-	u64 audit;                  /* the audit's own count */
+	u32 audit;                  /* the audit's own count, and the mark of usage_add() */
+	u32 round;                  /* of space_usage(): when the next two were counted */
+	u32 n_pages, n_zero;        /* a shared table: mapped at and below, to memory, to zeroes */
 };
 
 /* No count-trailing-zeros: without Zbb that is a call.  Tables are mostly full or mostly empty. */

@@ -51,9 +51,44 @@ void mm_audit(void)
 
 	fake_hart = fake_n_harts - 1;
 	audit_run(&r);
-	fake_hart = was;
 	if (r.faults)
 		fail_msg("audit: %lu faults, first: %s", (unsigned long)r.faults, r.first);
+	mm_usage();
+	fake_hart = was;
+}
+
+static void add_space(struct space *s, void *arg)
+{
+	usage_add(s, arg);
+}
+
+static void add_own(struct space *s, void *arg)
+{
+	struct usage_sum *sum = arg;
+	struct space_usage u;
+
+	space_usage_next(s, &u);
+	sum->private_frames += u.private_frames;
+	sum->table_frames += u.table_frames;
+}
+
+void mm_usage(void)
+{
+	struct usage_sum sum = { 0 }, dying = { 0 }, own = { 0 };
+	u64 n[FRAME_N_CLASSES];
+
+	usage_begin(n);
+	space_for_each(add_space, &sum);
+	usage_add_dying(&dying);
+	usage_end();
+	assert_int_equal(sum.private_frames + sum.shared_frames + sum.retained_frames +
+	                         dying.private_frames + dying.shared_frames + dying.retained_frames,
+	                 n[FRAME_COUNTED] + n[FRAME_BLOCK]);
+	assert_int_equal(sum.table_frames + dying.table_frames, n[FRAME_TABLE]);
+	usage_round();
+	space_for_each(add_own, &own);
+	assert_int_equal(own.private_frames, sum.private_frames);
+	assert_in_range(own.table_frames, 0, sum.table_frames);
 }
 
 void mm_space(struct space *s, u64 mib)

@@ -6,10 +6,10 @@
 #include "fake.h"
 #include "mm/audit.h"
 #include "mm/copy.h"
-#include "mm/frame.h"
 #include "mm/pool.h"
 #include "mm/space.h"
 #include "mm/table.h"
+#include "mm/usage.h"
 #include "unit.h"
 
 #define RAM 0x80000000UL /* where the guests' memory begins */
@@ -20,8 +20,11 @@ void mm_start(u32 mib, u32 n_harts);
 /* All spaces are gone: the audit is clean and every frame is back. */
 void mm_end(void);
 
-/* The audit must be clean.  Runs on the last hart. */
+/* The audit must be clean, and the usage figures must agree.  Runs on the last hart. */
 void mm_audit(void);
+
+/* What all spaces reach, by one count of everything, by the figures of each, and by the frame table. */
+void mm_usage(void);
 
 /* Every hart lets go, all that is kept ready is given up; returns the free frames. */
 u64 mm_settle(void);

@@ -45,6 +45,7 @@ static void check_audit(void)
 	if (r.faults)
 		fprintf(stderr, "audit: %lu faults, first: %s\n", (unsigned long)r.faults, r.first);
 	assert_int_equal(r.faults, 0);
+	mm_usage();
 }
 
 static void leave(u32 h)

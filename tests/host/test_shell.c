@@ -20,7 +20,7 @@ static void test_prompt_and_echo(void **state)
 static void test_editing(void **state)
 {
 	(void)state;
-	assert_has(fake_type("helq\x7fp\r"), "all VMs and their memory");
+	assert_has(fake_type("helq\x7fp\r"), "all VMs, or NAME");
 	assert_has(fake_type("xyz\x15"
 	                     "foo\r"),
 	           "\"foo\"");
@@ -97,7 +97,9 @@ static void test_usage(void **state)
 
 	(void)state;
 	assert_has(fake_type("freeze\r"), "usage: freeze VM");
-	assert_has(fake_type("vms now\r"), "usage: vms\n");
+	assert_has(fake_type("vms now\r"), "no VM \"now\"; try vms");
+	assert_has(fake_type("vms a b\r"), "usage: vms [NAME] [-s]");
+	assert_has(fake_type("log now\r"), "usage: log\n");
 	snprintf(most, sizeof(most), "-n wants a number from 1 to %lu", frame_n_total());
 	assert_has(fake_type("clone a -n 0\r"), most);
 	assert_has(fake_type("clone a -n\r"), "-n wants a number");
@@ -195,6 +197,33 @@ static void test_policy(void **state)
 	           "error: no policy \"tim\"; try help policy");
 	assert_has(fake_type("policy linux =\r"), "error: no policy \"\"");
 	assert_int_equal(vm->policy.time, TIME_JUMP);
+}
+
+/* A name stands for a VM and all that descends from it, and not for another that begins like it. */
+static void test_lists(void **state)
+{
+	const char *screen;
+
+	(void)state;
+	assert_has(fake_type("vms\r"), "0 VMs\n");
+	fake_type("boot linux -n 2\rfreeze linux\rclone linux -n 3\rpause linux.2\r");
+	screen = fake_type("vms\r");
+	assert_has(screen, "linux-2 ");
+	assert_has(screen,
+	           "5 VMs: 3 running, 1 paused, 1 template; 0 B private, 16 KiB of tables\n");
+	screen = fake_type("vms linux\r");
+	assert_has(screen, "linux.3 ");
+	assert_has_not(screen, "linux-2 ");
+	assert_has(screen, "4 VMs: 2 running, 1 paused, 1 template; ");
+	screen = fake_type("vms linux -s\r");
+	assert_has_not(screen, "NAME");
+	assert_has(screen, "4 VMs: ");
+	assert_has(fake_type("vms linux.3\r"), "1 VM: 1 running; ");
+	screen = fake_type("vms #5000\r");
+	assert_has(screen, "no VM \"#5000\"; try vms");
+	/* The template has gone, its clones are to be found under its name. */
+	fake_type("kill linux\r");
+	assert_has(fake_type("vms linux -s\r"), "3 VMs: 2 running, 1 paused; ");
 }
 
 static void test_resume_past_ready(void **state)
@@ -430,6 +459,7 @@ int main(void)
 		TEST(test_usage),
 		TEST(test_life_of_a_vm),
 		TEST(test_what_calls_cost),
+		TEST(test_lists),
 		TEST(test_policy),
 		TEST(test_resume_past_ready),
 		TEST(test_watched_output),

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Lists of VMs and of vCPUs.
+ */
+#include <string.h>
+#include "arch/time.h"
+#include "ctl/fmt.h"
+#include "ctl/names.h"
+#include "ctl/vms.h"
+#include "mm/usage.h"
+
+#define N_STATES (VM_DYING + 1)
+
+struct listing {
+	struct cmd *c;
+	const char *name; /* only this one, and what descends from it; NULL: all */
+	bool is_summary;
+	u32 n, in_state[N_STATES];
+	u64 private_frames, table_frames;
+};
+
+/* "linux" stands for itself, for linux.3 and for linux.3.1; "#5" for one VM. */
+static bool is_wanted(const struct listing *l, const struct vm *vm)
+{
+	size_t len = l->name ? strlen(l->name) : 0;
+	u64 id;
+
+	if (!l->name)
+		return true;
+	if (l->name[0] == '#')
+		return cmd_number(l->name + 1, UINT32_MAX, &id) && id == vm->id;
+	return strncmp(vm->name, l->name, len) == 0 && (vm->name[len] == 0 || vm->name[len] == '.');
+}
+
+static void show_header(struct cmd *c)
+{
+	cmd_printf(c, "%-24s %-6s %-9s %5s  %8s  %8s  %8s  %s\n", "NAME", "ID", "STATE", "VCPUS",
+	           "RAM", "PRIVATE", "SHARED", "TEMPLATE");
+}
+
+static bool list_one(struct vm *vm, void *arg)
+{
+	struct listing *l = arg;
+	u32 state = atomic_load(&vm->state);
+	struct space_usage u;
+
+	if (!is_wanted(l, vm))
+		return true;
+	space_usage_next(&vm->space, &u);
+	l->in_state[state < N_STATES ? state : VM_DYING]++;
+	l->private_frames += u.private_frames;
+	l->table_frames += u.table_frames;
+	l->n++;
+	if (!l->is_summary)
+		cmd_printf(l->c, "%-24s #%-5u %-9s %5u  %8s  %8s  %8s  %s\n", vm->name, vm->id,
+		           name_of_state(state), vm->n_vcpus, fmt_bytes(vm->ram.len).s,
+		           fmt_bytes(u.private_frames * PAGE_SIZE).s,
+		           fmt_bytes(u.shared_frames * PAGE_SIZE).s,
+		           vm->template ? vm->template->name : "-");
+	return true;
+}
+
+static void show_summary(const struct listing *l)
+{
+	const char *before = ":";
+
+	cmd_printf(l->c, "%u VM%s", l->n, l->n == 1 ? "" : "s");
+	for (u32 i = 0; i < N_STATES; i++) {
+		if (l->in_state[i] == 0)
+			continue;
+		cmd_printf(l->c, "%s %u %s", before, l->in_state[i], name_of_state(i));
+		before = ",";
+	}
+	if (l->n)
+		cmd_printf(l->c, "; %s private, %s of tables",
+		           fmt_bytes(l->private_frames * PAGE_SIZE).s,
+		           fmt_bytes(l->table_frames * PAGE_SIZE).s);
+	cmd_printf(l->c, "\n");
+}
+
+enum err vms_run(struct cmd *c)
+{
+	struct listing l = { .c = c, .is_summary = cmd_take_flag(c, "-s") };
+
+	if (c->n_args > 1)
+		return cmd_fail(c, ERR_INVAL, "usage: vms [NAME] [-s]");
+	if (c->n_args == 1)
+		l.name = c->arg[0];
+	if (!l.is_summary)
+		show_header(c);
+	usage_round();
+	vm_for_each(list_one, &l);
+	if (l.name && l.n == 0)
+		return cmd_fail(c, ERR_ABSENT, "no VM \"%.40s\"; try vms", l.name);
+	show_summary(&l);
+	return ERR_OK;
+}
+
+static bool list_vcpus(struct vm *vm, void *arg)
+{
+	struct cmd *c = arg;
+
+	for (u32 i = 0; i < vm->n_vcpus; i++) {
+		const struct vcpu *v = vm->vcpu[i];
+		u64 exits = 0;
+
+		for (u32 k = 0; k < EXIT_N_CLASSES; k++)
+			exits += v->exits[k];
+		cmd_printf(c, "%-24s %4u  %-8s %4u  %-13s %-10s %10lu  %9s\n", vm->name, i,
+		           name_of_sched(atomic_load(&v->state)), atomic_load(&v->home),
+		           name_of_hsm(atomic_load(&v->hsm)), name_of_holds(atomic_load(&v->holds)),
+		           exits, fmt_ticks(v->guest_ticks).s);
+	}
+	return true;
+}
+
+enum err vcpus_run(struct cmd *c)
+{
+	struct vm *vm = NULL;
+	enum err e = c->n_args == 1 ? cmd_take_vm(c, c->arg[0], &vm) : ERR_OK;
+
+	if (e != ERR_OK)
+		return e;
+	cmd_printf(c, "%-24s %4s  %-8s %4s  %-13s %-10s %10s  %9s\n", "VM", "VCPU", "STATE", "HART",
+	           "HSM", "HELD", "EXITS", "IN GUEST");
+	if (vm) {
+		list_vcpus(vm, c);
+		vm_put(vm);
+	} else {
+		vm_for_each(list_vcpus, c);
+	}
+	return ERR_OK;
+}
