@@ -84,7 +84,7 @@ const char *name_of_holds(u32 holds)
 		const char *word;
 	} words[] = {
 		{ HOLD_PAUSED, "paused" }, { HOLD_STOPPED, "stopped" }, { HOLD_NOMEM, "no memory" },
-		{ HOLD_READY, "ready" },   { HOLD_WORK, "wants work" },
+		{ HOLD_READY, "ready" },   { HOLD_WORK, "wants work" }, { HOLD_GATE, "identity" },
 	};
 
 	for (u32 i = 0; i < ARRAY_LEN(words); i++)

@@ -11,7 +11,7 @@
 
 #include "vm/device.h"
 
-enum dev_index { DEV_PLIC, DEV_UART, DEV_MAILBOX, DEV_N };
+enum dev_index { DEV_PLIC, DEV_UART, DEV_MAILBOX, DEV_VMGENID, DEV_N };
 
 /* In the order of enum dev_index. */
 extern const struct device_type *const dev_types[DEV_N];

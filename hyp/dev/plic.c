@@ -12,6 +12,9 @@
  * pending again.  As the specification has it ("Interrupt Gateways"), a line that
  * falls does not take a request back.
  *
+ * The generation id's source is the one that behaves like an edge: it has no register
+ * that takes its request back, so the claim does.  Its completion opens the gate.
+ *
  * `outputs` remembers what each vCPU was told, so that only a change is posted.
  * Guests choose every offset, width and value: an access is either aligned and
  * 32 bits wide, or an access fault, as on QEMU.
@@ -19,6 +22,7 @@
 #include "dev/plic.h"
 #include "dev/dev.h"
 #include "dev/fdt_write.h"
+#include "dev/vmgenid.h"
 #include "lib/assert.h"
 #include <string.h>
 
@@ -94,6 +98,35 @@ void plic_set_line(struct vm *vm, u32 irq, bool high)
 	}
 }
 
+u32 plic_pulse(struct vm *vm, u32 irq)
+{
+	struct plic *p = plic_of(vm);
+	u32 w = irq / 32, bit = bit_of(irq), lines = 0;
+	bool is_enabled = false;
+
+	for (u32 i = 0; i < vm->n_vcpus; i++) {
+		const struct plic_context *c = &p->context[i];
+
+		if ((c->enable[w] & bit) == 0)
+			continue;
+		is_enabled = true;
+		if (p->priority[irq] > c->threshold)
+			lines |= 1U << i;
+	}
+	if (!is_enabled)
+		return 0;
+	p->level[w] |= bit;
+	/* Frozen between claim and completion: again after that. */
+	if ((p->claimed[w] & bit) != 0)
+		return lines;
+	p->pending[w] |= bit;
+	/* It does not run, so nobody needs to be woken for that. */
+	for (u32 m = lines & ~p->outputs; m != 0; m &= m - 1)
+		atomic_fetch_or(&vm->vcpu[__builtin_ctz(m)]->requests, VREQ_EXT);
+	p->outputs |= lines;
+	return lines;
+}
+
 bool plic_ext_pending(struct vm *vm, u32 vcpu_id)
 {
 	return (plic_of(vm)->outputs >> vcpu_id & 1) != 0;
@@ -107,6 +140,8 @@ static u32 claim(struct vm *vm, struct plic *p, const struct plic_context *c)
 	if (irq != 0) {
 		p->pending[irq / 32] &= ~bit_of(irq);
 		p->claimed[irq / 32] |= bit_of(irq);
+		if (irq == VMGENID_IRQ)
+			p->level[irq / 32] &= ~bit_of(irq);
 		update_outputs(vm, p);
 	}
 	return irq;
@@ -123,6 +158,8 @@ static void complete(struct vm *vm, struct plic *p, const struct plic_context *c
 	if ((p->level[w] & bit) != 0) {
 		p->pending[w] |= bit;
 		update_outputs(vm, p);
+	} else if (irq == VMGENID_IRQ) {
+		gate_open(vm);
 	}
 }
 

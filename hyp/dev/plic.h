@@ -28,6 +28,11 @@ extern const struct device_type plic_type;
 /* A device drives its line: level-triggered.  `irq`: 1 .. 95. */
 void plic_set_line(struct vm *vm, u32 irq, bool high);
 
+/* As after an edge: one interrupt for whoever enables `irq` now; nothing happens if no context
+ * does.  Returns those vCPUs (bits) whose line is high for it.  Only for a VM that does not run, and for
+ * sources whose line falls at their claim. */
+u32 plic_pulse(struct vm *vm, u32 irq);
+
 /* Is the external interrupt line of this vCPU high? */
 bool plic_ext_pending(struct vm *vm, u32 vcpu_id);
 

@@ -8,16 +8,19 @@
 #include "dev/mailbox.h"
 #include "dev/plic.h"
 #include "dev/uart.h"
+#include "dev/vmgenid.h"
 
 const struct device_type *const dev_types[DEV_N] = {
 	[DEV_PLIC] = &plic_type,
 	[DEV_UART] = &uart_type,
 	[DEV_MAILBOX] = &mailbox_type,
+	[DEV_VMGENID] = &vmgenid_type,
 };
 
 /* Each slice is aligned for the next one's largest member. */
 _Static_assert(ALIGN_UP(sizeof(struct plic), 8) + ALIGN_UP(sizeof(struct uart), 8) +
-                               ALIGN_UP(sizeof(struct mailbox), 8) <=
+                               ALIGN_UP(sizeof(struct mailbox), 8) +
+                               ALIGN_UP(sizeof(struct vmgenid), 8) <=
                        VM_DEV_STATE_LEN,
                "device state does not fit into a VM record");
 

@@ -50,6 +50,12 @@ static void idle(void)
 		irq_dispatch();
 }
 
+static COLD void note_first_pick(struct vm *vm, u64 instret)
+{
+	gate_start(vm);
+	vm->stats.picked_instret = instret;
+}
+
 /* For whoever measures the way of a new VM into its guest. */
 static COLD void note_first_entry(struct vm *vm)
 {
@@ -126,7 +132,7 @@ _Noreturn void run_hart(const struct run_ops *ops)
 		}
 		vcpu_load(v);
 		if (v->vm->stats.first_entry == 0)
-			v->vm->stats.picked_instret = start;
+			note_first_pick(v->vm, start);
 		while (run_once(v) == NEXT_RESUME)
 			continue;
 		vcpu_unload(v);

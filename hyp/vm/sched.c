@@ -104,13 +104,15 @@ static void dequeue(struct runq *q, struct vcpu *v)
 	atomic_fetch_sub(&q->n_queued, 1);
 }
 
-/* Asleep: only its own timer may wake it without anybody calling.  Held: not even that. */
+/* Asleep: only its own timer may wake it without anybody calling.  Held: not even that, but the gate's wait is bounded. */
 static void settle_timer(struct runq *q, struct vcpu *v)
 {
+	u32 holds = atomic_load(&v->holds);
+
 	timerq_remove(&q->timers, &v->timer);
-	if (atomic_load(&v->holds) != 0)
+	if (holds != 0 && holds != HOLD_GATE)
 		return;
-	v->timer.deadline = vcpu_wake_ticks(v);
+	v->timer.deadline = holds == 0 ? vcpu_wake_ticks(v) : gate_deadline(v);
 	if (v->timer.deadline == TIME_NEVER)
 		return;
 	timerq_insert(&q->timers, &v->timer);
@@ -302,7 +304,6 @@ void sched_put(struct vcpu *v)
 
 	lock_acquire(&q->lock);
 	assert(atomic_load(&v->state) == SCHED_RUNNING && atomic_load(&v->home) == here);
-	atomic_store(&v->state, SCHED_ASLEEP);
 	is_queued = settle(q, v, false);
 	lock_release(&q->lock);
 	if (is_queued && atomic_load(&idle_mask) != 0)
@@ -327,6 +328,10 @@ static u64 run_timers(struct runq *q, bool is_busy)
 		}
 		/* Due, but if its vsie does not enable the timer, it sleeps on without one. */
 		timerq_remove(&q->timers, t);
+		if (atomic_load(&v->holds) == HOLD_GATE && !(gate_try(v) && vcpu_can_run(v))) {
+			settle_timer(q, v);
+			continue;
+		}
 		if (vcpu_can_run(v)) {
 			enqueue(q, v, false);
 			n_woken++;

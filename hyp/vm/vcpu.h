@@ -40,6 +40,7 @@ enum vcpu_hold {
 	HOLD_NOMEM = 4,   /* waits for frames */
 	HOLD_READY = 8,   /* stored READY and waits for somebody to freeze */
 	HOLD_WORK = 16,   /* loads NEXT and waits for work */
+	HOLD_GATE = 32,   /* a sibling serves the interrupt of the new identity first (gate.h) */
 };
 
 enum sched_state {

@@ -81,6 +81,7 @@ struct vm *vm_alloc(u32 n_vcpus)
 	vm->n_clones_made = 0;
 	vm->time_delta = 0;
 	vm->frozen_time = 0;
+	vm->gate.leader = NULL;
 	vm->hold_at_ready = false;
 	atomic_init(&vm->events, 0);
 	atomic_init(&vm->on_event_list, 0);
@@ -325,6 +326,7 @@ void vm_go_on(struct vm *vm)
 {
 	assert(lock_is_held(&vm->lock));
 	restart_time(vm);
+	gate_go_on(vm);
 	atomic_store(&vm->state, VM_RUNNING);
 	for (u32 i = 0; i < vm->n_vcpus; i++)
 		vcpu_unhold(vm->vcpu[i], HOLD_PAUSED);

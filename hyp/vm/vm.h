@@ -13,6 +13,7 @@
 #include "arch/time.h"
 #include "lib/err.h"
 #include "mm/space.h"
+#include "vm/gate.h"
 #include "vm/policy.h"
 #include "vm/vcpu.h"
 
@@ -93,13 +94,14 @@ struct vm {
 	u64 time_delta;                  /* o: htimedelta in ticks (guest time = time + delta) */
 	u64 frozen_time;                 /* m: guest time when it last stood still */
 	struct region ram, window;       /* I: RAM, and the mailbox's window */
-	_Atomic bool hold_at_ready;      /* a: the mailbox asks under dev_lock alone */
-	_Atomic u32 events;              /* a: enum vm_event not yet taken by control */
-	_Atomic u32 on_event_list;       /* a */
-	struct vm *event_next;           /* a: the event list's, while on it */
-	u32 result_len;                  /* d: of the last DONE */
-	const char *off_reason;          /* m: words, static storage */
-	struct vm_console console;       /* d */
+	struct vm_gate gate;
+	_Atomic bool hold_at_ready; /* a: the mailbox asks under dev_lock alone */
+	_Atomic u32 events;         /* a: enum vm_event not yet taken by control */
+	_Atomic u32 on_event_list;  /* a */
+	struct vm *event_next;      /* a: the event list's, while on it */
+	u32 result_len;             /* d: of the last DONE */
+	const char *off_reason;     /* m: words, static storage */
+	struct vm_console console;  /* d */
 	struct vm_stats stats;
 	bool is_audited;                     /* the audit command's: it has paused this VM */
 	TAILQ_ENTRY(vm) link;                /* l */

@@ -98,6 +98,16 @@ void vcpu_unhold(struct vcpu *v, u32 holds)
 	v->holds &= ~holds;
 }
 
+void gate_close(struct vm *vm, struct vcpu *leader)
+{
+	vm->gate.leader = leader;
+}
+
+void gate_open(struct vm *vm)
+{
+	vm->gate.leader = NULL;
+}
+
 void vm_post_event(struct vm *vm, u32 events)
 {
 	assert_ptr_equal(vm, &fake.vm);

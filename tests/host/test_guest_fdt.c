@@ -134,6 +134,10 @@ static void test_devices(void **state)
 	CELLS("/memory@80000000", "reg", 0, 0x80000000, 0, 64 << 20);
 	CELLS("/soc/mailbox@4000000", "reg", 0, 0x4000000, 0, 0x1000, 0x12, 0, 0, 4 << 20);
 	assert_string("/soc/mailbox@4000000", "compatible", "pando,mailbox");
+	CELLS("/soc/rng@4001000", "reg", 0, 0x4001000, 0, 16);
+	CELLS("/soc/rng@4001000", "interrupts", 64);
+	CELLS("/soc/rng@4001000", "interrupt-parent", 0x40);
+	assert_string("/soc/rng@4001000", "compatible", "microsoft,vmgenid");
 	CELLS("/soc/serial@10000000", "reg", 0, 0x10000000, 0, 0x100);
 	CELLS("/soc/serial@10000000", "interrupts", 10);
 	CELLS("/soc/plic@c000000", "reg", 0, 0x0c000000, 0, 0x600000);

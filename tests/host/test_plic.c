@@ -5,6 +5,7 @@
  */
 #include "dev_fake.h"
 #include "dev/plic.h"
+#include "dev/vmgenid.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -226,6 +227,8 @@ static u32 model_load(u32 o)
 	i = model_best(ctx / 2, 0);
 	model.source[i].pending = false;
 	model.source[i].claimed = i != 0;
+	if (i == VMGENID_IRQ)
+		model.source[i].level = false;
 	return i;
 }
 
@@ -268,12 +271,33 @@ static u32 random_offset(void)
 	}
 }
 
+static void fuzz_pulse(void)
+{
+	u32 lines = 0;
+	bool is_enabled = false;
+
+	for (u32 c = 0; c < model.n; c++) {
+		if (!model.source[VMGENID_IRQ].enabled[c])
+			continue;
+		is_enabled = true;
+		if (model.source[VMGENID_IRQ].priority > model.threshold[c])
+			lines |= 1U << c;
+	}
+	assert_int_equal(plic_pulse(&fake.vm, VMGENID_IRQ), lines);
+	model.source[VMGENID_IRQ].level |= is_enabled;
+	model_gateway(VMGENID_IRQ);
+	for (u32 c = 0; c < model.n; c++)
+		fake.posted[c] |= atomic_exchange(&fake.vcpus[c].requests, 0);
+}
+
 static void fuzz_step(void)
 {
 	u32 r = (u32)fake_random(), o = random_offset();
 	u32 value = (r & 0x100) != 0 ? (u32)fake_random() : (u32)fake_random() % 98;
 
-	if (r % 4 == 0) {
+	if (r % 32 == 0) {
+		fuzz_pulse();
+	} else if (r % 4 == 0) {
 		u32 irq = 1 + value % 95;
 
 		model.source[irq].level = (r & 0x1000) != 0;
