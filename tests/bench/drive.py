@@ -33,6 +33,7 @@ class Machine(pando.Pando):
     def template(self, name="t", limit=LIMIT):
         self.run(f"boot {name}", limit)
         self.freeze_at_ready(name, limit)
+        self.run(f"unwatch {name}", limit)  # what it has to say is said
 
     def clone(self, name, n=1):
         """Makes and starts n clones; the name of the last."""

@@ -12,6 +12,7 @@ import time
 
 import breaks
 import clones
+import harts
 import lifecycle
 import linux
 from drive import pando
@@ -22,6 +23,7 @@ GROUPS = {
     "breaks": ("exits and breaks: instructions, one hart", breaks.run, False),
     "clones": ("clone call: instructions, one hart", clones.run, False),
     "lifecycle": ("fork, reset, destroy: instructions, one hart", lifecycle.run, False),
+    "harts": ("more harts, and a storm", harts.run, False),
     "linux": ("the Debian guest", linux.run, True),
 }
 
