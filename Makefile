@@ -4,6 +4,7 @@
 # there) and then call make again for the files, whose rules need the tools in place.
 
 BUILD := build
+BUNDLE := run
 comma := ,
 CROSS := riscv64-unknown-elf-
 HOSTCC := gcc
@@ -34,10 +35,10 @@ demo: ## boot Linux, freeze it, clone it a hundred times, check every result
 	$(AGAIN) $(BUILD)/pando.elf $(BUILD)/demo.dtb
 	@scripts/qemu --harts 2 --mem 4G --bundle $(BUILD)/demo.dtb
 
-run: ## the same, and then Pando's shell
+run: ## the same, and then Pando's shell; BUNDLE=agent: the shell with dts/agent.dts
 	@$(SETUP)
-	$(AGAIN) $(BUILD)/pando.elf $(BUILD)/run.dtb
-	@scripts/qemu --harts 2 --mem 4G --bundle $(BUILD)/run.dtb
+	$(AGAIN) $(BUILD)/pando.elf $(BUILD)/$(BUNDLE).dtb
+	@scripts/qemu --harts 2 --mem 4G --bundle $(BUILD)/$(BUNDLE).dtb
 
 test: ## every test; the last line counts them
 	@$(SETUP) --optional-guest
@@ -107,7 +108,7 @@ FDT_OBJ := $(FDT_NAMES:%=$(BUILD)/libfdt/%.o)
 
 GUESTS := $(patsubst guests/tiny/%,$(BUILD)/guests/%.bin,$(basename $(wildcard guests/tiny/*.[cS])))
 
-LINUX_FILES := $(BUILD)/demo.dtb $(BUILD)/run.dtb $(BUILD)/linux/initrd.cpio
+LINUX_FILES := $(BUILD)/demo.dtb $(BUILD)/run.dtb $(BUILD)/agent.dtb $(BUILD)/linux/initrd.cpio
 
 files: $(BUILD)/pando.elf $(GUESTS) $(if $(wildcard $(BUILD)/linux/.stamp),$(LINUX_FILES))
 

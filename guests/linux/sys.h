@@ -21,6 +21,7 @@ enum {
 	SYS_write = 64,
 	SYS_ppoll = 73,
 	SYS_exit = 93,
+	SYS_nanosleep = 101,
 	SYS_clock_gettime = 113,
 	SYS_clone = 220,
 	SYS_execve = 221,

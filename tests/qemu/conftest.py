@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Fixtures: a Pando for one test, which leaves no QEMU behind, and its log in build/test/qemu."""
 
+import subprocess
+
 import pytest
 
 from pando import BUILD, QEMU, Pando, guest, make_bundle, qemu_version
@@ -19,10 +21,23 @@ def linux():
     if not image.is_file() or not initrd.is_file():
         pytest.skip("no Linux guest in build/linux (make setup fetches it)")
 
-    def options(name="linux", memory="256M", vcpus=1, bootargs="", autoboot=1):
-        text = f"console=ttyS0 quiet cryptomgr.notests {bootargs}".strip()
+    def options(name="linux", memory="256M", vcpus=1, bootargs="", autoboot=1, base="console=ttyS0 quiet cryptomgr.notests"):
+        text = f"{base} {bootargs}".strip()
         vm = f"{name},kernel={image},initrd={initrd},memory={memory},vcpus={vcpus},autoboot={autoboot}"
         return ["--vm", vm, "--bootargs", f"{name}={text}"]
+
+    return options
+
+
+@pytest.fixture
+def agent(linux):
+    """Options of mkbundle for the VM of dts/agent.dts; mode: what the guest is to do (guests/linux/init)."""
+
+    def options(mode="agent", vcpus=1):
+        command = ["fdtget", "-t", "s", BUILD / "agent.dtb", "/vms/agent", "bootargs"]
+        shipped = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        words = [word for word in shipped.split() if not word.startswith("pando.mode=")]
+        return linux("agent", vcpus=vcpus, bootargs=" ".join([*words, f"pando.mode={mode}"]), autoboot=0, base="")
 
     return options
 

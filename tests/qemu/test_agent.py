@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Clones of Debian's Linux that answer out of a few pages: guests/linux/agent.c."""
+"""Clones of Debian's Linux that answer out of a few pages: guests/linux/agent.c, with the bootargs of dts/agent.dts."""
 
 import hashlib
 import re
+import time
 
 import pytest
 
@@ -24,48 +25,85 @@ def private_pages(pando, vm):
     return pando.fail(f"pages {vm} says nothing")
 
 
-def template(start, linux, mode="agent", **machine):
-    pando = start(*linux(autoboot=0, bootargs=f"pando.mode={mode}"), **({"mem": "1G"} | machine))
+def memory(pages, ranges):
+    """Bytes of these pages and of their tables: a root of 4 frames, one of level 1, one for each range."""
+    return (pages + ranges + 5) * PAGE
+
+
+def template(start, bundle, **machine):
+    pando = start(*bundle, **({"mem": "1G"} | machine))
     before = pando.frames()
-    pando.run("boot linux")
-    pando.freeze_at_ready("linux", 150)
+    pando.run("boot agent")
+    pando.freeze_at_ready("agent", 150)
     return pando, before
 
 
 def answers(pando, n, limit=60):
     """Each clone has answered, and rightly."""
     for i in range(1, n + 1):
-        pando.line(rf"\blinux\.{i}: done after .*64 bytes", limit)
+        pando.line(rf"\bagent\.{i}: done after .*64 bytes", limit)
     for i in range(1, n + 1):
-        assert f"linux.{i}: 64 bytes: {digest(f'pando clone {i}')}" in pando.run(f"result linux.{i}")
+        assert f"agent.{i}: 64 bytes: {digest(f'pando clone {i}')}" in pando.run(f"result agent.{i}")
 
 
 @pytest.mark.parametrize("qemu", QEMUS)
-def test_memory_at_the_first_answer(start, linux, qemu):
-    """Stack, window, and the tables above them: by the walk over the tables, and by the frames that are gone."""
-    n = 1
-    pando, before = template(start, linux, qemu=qemu)
+def test_memory_at_the_first_answer(start, agent, qemu):
+    """Nothing at first, then stack, window, and the tables above them: by the walk over the tables, and by the frames that
+    are gone; the latter with the VM's own record."""
+    pando, before = template(start, agent(), qemu=qemu)
+    pando.run("clone agent")
+    answers(pando, 1)
     frozen = pando.frames()
-    pando.run(f"clone linux -n {n}")
-    answers(pando, n)
-    taken = (frozen["free"] - pando.frames()["free"]) * PAGE // n
-    pages, _ = private_pages(pando, "linux.1")
-    assert 2 <= pages <= 8, f"{pages} private pages"
-    assert taken <= 64 << 10, f"{taken} bytes for each clone"
+    pando.run("clone agent")
+    answers(pando, 2)
+    taken = (frozen["free"] - pando.frames()["free"]) * PAGE
+    pages, ranges = private_pages(pando, "agent.2")
+    assert memory(pages, ranges) <= 128 << 10, f"{pages} private pages in {ranges} ranges"
+    assert taken <= 136 << 10
     pando.kill_all(before)
     pando.quit()
 
 
-def test_requests(start, linux):
-    """One after the other, each answered from its own payload; also the longest that a line holds, and none at all."""
-    pando, before = template(start, linux)
-    pando.run("clone linux -n 2")
+def test_memory_after_idle_seconds(start, agent):
+    """Of a clone that waits in NEXT, and so does not run: not a page more. Of one that sleeps in Linux, with its timers."""
+    for mode, most in (("agent", 128 << 10), ("agent-idle", 512 << 10)):
+        pando, before = template(start, agent(mode))
+        pando.run("clone agent")
+        answers(pando, 1)
+        first = private_pages(pando, "agent.1")
+        time.sleep(10)
+        last = private_pages(pando, "agent.1")
+        assert memory(*last) <= most, f"{mode}: {last[0]} private pages in {last[1]} ranges"
+        assert mode != "agent" or first == last
+        pando.kill_all(before)
+        pando.quit()
+
+
+def test_requests(start, agent):
+    """One after the other, each answered from its own payload; of one block of SHA-256 and of several, and an empty one."""
+    pando, before = template(start, agent())
+    pando.run("clone agent -n 2")
     answers(pando, 2)
-    for text in ("first", "x" * 119, "y" * 120, "z" * 200, ""):
+    for text in ("first", "x" * 55, "x" * 56, "x" * 63, "x" * 64, "y" * 119, "y" * 120, "z" * 200, ""):
         mark = pando.mark()
-        pando.run(f"give linux.2 {text}")
-        pando.line(r"\blinux\.2: done after .*64 bytes", 20, mark)
-        assert f"linux.2: 64 bytes: {digest(text)}" in pando.run("result linux.2")
-    assert private_pages(pando, "linux.1")[0] < private_pages(pando, "linux.2")[0]
+        pando.run(f"give agent.2 {text}")
+        pando.line(r"\bagent\.2: done after .*64 bytes", 20, mark)
+        assert f"agent.2: 64 bytes: {digest(text)}" in pando.run("result agent.2")
+    pando.kill_all(before)
+    pando.quit()
+
+
+def test_reset(start, agent):
+    """Back to the template's pages, and the answer again."""
+    pando, before = template(start, agent())
+    pando.run("clone agent")
+    answers(pando, 1)
+    mark = pando.mark()
+    pando.run("give agent.1 something else")
+    pando.line(r"\bagent\.1: done after", 20, mark)
+    mark = pando.mark()
+    pando.run("reset agent.1")
+    pando.line(r"\bagent\.1: done after", 20, mark)
+    answers(pando, 1)
     pando.kill_all(before)
     pando.quit()

@@ -63,8 +63,8 @@ def test_clone(start, harts, vcpus, n):
 
 @pytest.mark.parametrize("harts", [1, 2, 4])
 def test_storm(start, harts):
-    n = 500 if SOAK else 60
-    pando, before = template(start, "storm", harts=harts)
+    n = 1000 if SOAK else 60
+    pando, before = template(start, "storm", harts=harts, mem="2G")
     pando.run(f"clone t -n {n}", 60)
     for name, lines in await_off(pando, clones(n), 300).items():
         judge(pando, name, "storm", lines)
