@@ -87,7 +87,7 @@ struct vm *vm_alloc(u32 n_vcpus)
 	atomic_init(&vm->on_event_list, 0);
 	vm->result_len = 0;
 	vm->off_reason = NULL;
-	vm->is_audited = false;
+	vm->is_stilled = false;
 	vm->listing = VM_UNLISTED;
 	memset(&vm->console, 0, sizeof(vm->console));
 	memset(&vm->stats, 0, sizeof(vm->stats));

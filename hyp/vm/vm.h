@@ -103,7 +103,7 @@ struct vm {
 	const char *off_reason;     /* m: words, static storage */
 	struct vm_console console;  /* d */
 	struct vm_stats stats;
-	bool is_audited;                     /* the audit command's: it has paused this VM */
+	bool is_stilled;                     /* control's: paused for as long as it counts */
 	TAILQ_ENTRY(vm) link;                /* l */
 	enum vm_listing listing;             /* l: which list `link` is in */
 	u64 dev_state[VM_DEV_STATE_LEN / 8]; /* d */

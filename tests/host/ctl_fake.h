@@ -255,10 +255,24 @@ void vm_for_each(bool (*fn)(struct vm *vm, void *arg), void *arg)
 	}
 }
 
+/* Each with a reference, and once. */
 void vm_for_each_retained(bool (*fn)(struct vm *vm, void *arg), void *arg)
 {
-	(void)fn;
-	(void)arg;
+	struct vm *seen[FAKE_VMS_MAX];
+	u32 n = 0, k;
+
+	for (u32 i = 0; i < fc.n_vms; i++) {
+		struct vm *t = fc.vms[i]->template;
+
+		for (k = 0; k < n && seen[k] != t; k++)
+			continue;
+		if (!t || k < n || atomic_load(&t->state) != VM_DYING)
+			continue;
+		seen[n++] = t;
+		vm_get(t);
+		fn(t, arg);
+		vm_put(t);
+	}
 }
 
 void vm_post_event(struct vm *vm, u32 events)
@@ -323,7 +337,6 @@ static bool fake_input(struct vm *vm, char c)
 }
 
 static const struct device_ops fake_ops = { .console_input = fake_input };
-const struct device_ops *device_ops = &fake_ops;
 
 /* Guests */
 
@@ -438,6 +451,7 @@ static int fake_up(void **state)
 	(void)state;
 	fake_machine(64, 2);
 	fake_bundle();
+	device_set_ops(&fake_ops);
 	ctl_init();
 	fake_poll();
 	return 0;

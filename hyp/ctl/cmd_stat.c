@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Commands that show figures.
+ */
+#include "ctl/fmt.h"
+#include "ctl/mem.h"
+#include "ctl/names.h"
+#include "mm/table.h"
+#include "mm/usage.h"
+
+static void show_counts(struct cmd *c, const char *title, const u64 *n, u32 n_classes,
+                        const char *(*name)(u32 class))
+{
+	u64 sum = 0;
+
+	for (u32 i = 0; i < n_classes; i++)
+		sum += n[i];
+	cmd_printf(c, "  %s: %lu", title, sum);
+	for (u32 i = 0; i < n_classes; i++)
+		if (n[i])
+			cmd_printf(c, ", %s %lu", name(i), n[i]);
+	cmd_printf(c, "\n");
+}
+
+static bool is_nonzero(struct time_cost cost)
+{
+	return cost.ticks || cost.instret;
+}
+
+static void show_cost(struct cmd *c, const char *what, struct time_cost cost)
+{
+	if (!is_nonzero(cost))
+		return;
+	cmd_printf(c, "%s: %s", what, fmt_ticks(cost.ticks).s);
+	if (instret_is_exact())
+		cmd_printf(c, ", %lu instructions", cost.instret);
+	cmd_printf(c, "\n");
+}
+
+/* From the call that put the VM where it began; the instructions are those of the call, of its start,
+ * and of the hart's way into the guest, whatever the hart did between them. */
+static void show_first_entry(struct cmd *c, const struct vm_stats *s)
+{
+	struct time_cost call = is_nonzero(s->reset)  ? s->reset
+	                        : is_nonzero(s->fork) ? s->fork
+	                                              : s->clone;
+
+	if (s->first_entry < s->created || !is_nonzero(call))
+		return;
+	show_cost(c, "  first entry after the call",
+	          (struct time_cost){ s->first_entry - s->created, call.instret + s->run_instret +
+	                                                                   s->entry_instret -
+	                                                                   s->picked_instret });
+}
+
+static void show_costs(struct cmd *c, const struct vm_stats *s)
+{
+	show_cost(c, "  freeze", s->freeze);
+	show_cost(c, "  clone call", s->clone);
+	show_cost(c, "  fork", s->fork);
+	show_cost(c, "  reset", s->reset);
+	show_first_entry(c, s);
+	show_cost(c, "  stood still for its last fork", s->stall);
+}
+
+static bool show_vm(struct vm *vm, void *arg)
+{
+	struct cmd *c = arg;
+	u64 exits[EXIT_N_CLASSES] = { 0 };
+
+	for (u32 i = 0; i < vm->n_vcpus; i++)
+		for (u32 k = 0; k < EXIT_N_CLASSES; k++)
+			exits[k] += vm->vcpu[i]->exits[k];
+	cmd_printf(c, "%s: %s, %u vCPUs\n", vm->name, name_of_state(atomic_load(&vm->state)),
+	           vm->n_vcpus);
+	show_counts(c, "exits", exits, EXIT_N_CLASSES, name_of_exit);
+	show_counts(c, "breaks", vm->space.breaks, BREAK_N_CLASSES, name_of_break);
+	mem_show_usage(c, vm);
+	show_costs(c, &vm->stats);
+	if (vm->console.dropped)
+		cmd_printf(c, "  console: %lu bytes lost, nobody looked\n", vm->console.dropped);
+	return true;
+}
+
+static void show_ends(struct cmd *c)
+{
+	struct table_reaped r = table_reaped();
+
+	show_cost(c, "last kill", vm_last_kill());
+	if (r.n_tables == 0)
+		return;
+	cmd_printf(c, "reaper: %lu tables freed", r.n_tables);
+	if (instret_is_exact())
+		cmd_printf(c, ", %lu instructions", r.instret);
+	cmd_printf(c, "\n");
+}
+
+static void show_machine(struct cmd *c)
+{
+	u64 n[FRAME_N_CLASSES];
+
+	cmd_printf(c, "machine: %u harts, %u VMs, up %s\n", hart_count(), vm_count(),
+	           fmt_ticks(time_now()).s);
+	frame_count_classes(n);
+	mem_show_frames(c, n);
+	cmd_printf(c, "locks that had to be waited for:");
+	for (u32 r = 1; r < LOCK_N_RANKS; r++)
+		if (lock_contended((enum lock_rank)r))
+			cmd_printf(c, " %s %lu", lock_rank_name((enum lock_rank)r),
+			           lock_contended((enum lock_rank)r));
+	cmd_printf(c, "\n");
+	show_ends(c);
+}
+
+static enum err stat_vm(struct cmd *c, struct vm *vm)
+{
+	show_vm(vm, c);
+	return ERR_OK;
+}
+
+static enum err run_stat(struct cmd *c)
+{
+	usage_round();
+	if (c->n_args == 1)
+		return cmd_on_vm(c, stat_vm);
+	show_machine(c);
+	vm_for_each(show_vm, c);
+	return ERR_OK;
+}
+
+static const struct command commands[] = {
+	{ "stat", "[VM]", "exits, breaks, time, memory; harts and locks", 0, 1, run_stat },
+	{ "mem", "[VM]", "where the memory is", 0, 1, mem_run },
+};
+
+const struct command_group cmd_stat = { "Figures", commands, ARRAY_LEN(commands) };

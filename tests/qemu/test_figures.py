@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Figures that are shown must agree with each other: where the memory is, and whose it is."""
+
+import re
+
+
+def balance(pando):
+    """The table at the end of `mem`: what -> (counted, recorded). Raises if Pando itself says that they differ."""
+    rows = [re.match(r"^  (\S.*?) +(\d+) +(\d+)$", line) for line in pando.run("mem", 60)]
+    found = {row[1]: (int(row[2]), int(row[3])) for row in rows if row}
+    assert set(found) == {"guest memory", "tables", "records", "zero frame", "free", "sum"}, found
+    assert sum(counted for what, (counted, _) in found.items() if what != "sum") == found["sum"][0]
+    for counted, recorded in found.values():
+        assert counted == recorded
+    return found
+
+
+def test_balance(start):
+    """Over a life: empty, clones that break pages while they are counted, forks, a template that has been killed, empty."""
+    pando = start(tiny=[("t", "clone", "memory=8M,vcpus=2,autoboot=0", "pages=200 rounds=2000 stay=1")], harts=2)
+    before, empty = balance(pando), pando.frames()
+    pando.run("boot t")
+    pando.freeze_at_ready("t")
+    frozen = balance(pando)
+    assert frozen["guest memory"][0] > before["guest memory"][0]
+    pando.run("clone t -n 5")
+    for _ in range(5):
+        balance(pando)
+    pando.run("fork t.1")
+    pando.run("pause t.2")
+    balance(pando)
+    assert any(re.match(r"^t\.2 .* paused ", line) for line in pando.run("vms"))
+    pando.run("kill t")
+    balance(pando)
+    lines = pando.run("mem")
+    assert any(re.match(r"^t \(killed\): .* retained for 5 clones$", line) for line in lines), lines
+    assert any(re.match(r"^t +6 ", line) for line in lines), lines
+    lines = pando.run("vms t")
+    assert not any(line.startswith("t ") for line in lines)
+    assert any(line.startswith("6 VMs: 5 running, 1 paused; ") for line in lines), lines
+    pando.run("kill all")
+    pando.await_no_guests(empty)
+    assert balance(pando)["guest memory"] == (0, 0)
+    pando.quit()
+
+
+def test_one_vm(start):
+    pando = start(tiny=[("t", "clone", "memory=8M,vcpus=2,autoboot=0", "pages=20 rounds=2 stay=1")])
+    pando.run("boot t")
+    pando.freeze_at_ready("t")
+    pando.run("clone t -n 3")
+    for i in range(1, 4):
+        pando.line(rf"\bt\.{i}: done after", 60)
+    lines = pando.run("mem t")
+    assert any(re.match(r"^  3 clones: .* private, .* of tables$", line) for line in lines), lines
+    fixed = next(m for line in pando.run("mem t.1") if (m := re.match(r"^  fixed: ([\d.]+) KiB; record ", line)))
+    assert float(fixed[1]) <= 8 + 4  # with the ring of a console that has printed
+    pando.quit()
