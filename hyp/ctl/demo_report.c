@@ -36,8 +36,8 @@ static u32 order_of(u64 len)
 enum err demo_alloc(struct demo *d, u32 n)
 {
 	*d = (struct demo){ .n = n };
-	d->clone = pages_alloc(order_of(n * sizeof(d->clone[0])));
-	d->sample = pages_alloc(order_of(n * sizeof(d->sample[0])));
+	d->clone = pages_alloc(order_of(n * sizeof(d->clone[0])), FRAME_FOR_GUEST);
+	d->sample = pages_alloc(order_of(n * sizeof(d->sample[0])), FRAME_FOR_GUEST);
 	if (d->clone && d->sample)
 		return ERR_OK;
 	demo_free(d);

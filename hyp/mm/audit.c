@@ -23,6 +23,7 @@ struct audit {
 	struct audit_result *r;
 	u64 n_block_frames; /* slots of all blocks that were reached */
 	u64 n_table_frames;
+	struct promise promised;
 	u64 class[FRAME_N_CLASSES];
 };
 
@@ -202,6 +203,11 @@ static void count_space(struct space *s, void *arg)
 		fault(a, "template is armed", ptr_hpa(s->root->pte).v);
 	if (atomic_load(&s->tlb.root) != ptr_hpa(s->root->pte).v)
 		fault(a, "harts load another root than the space has", atomic_load(&s->tlb.root));
+	if (s->use != FRAME_PROMISED && s->promise.n_frames + s->promise.n_tables != 0)
+		fault(a, "promise of a space that is not reserved", ptr_hpa(s->root->pte).v);
+	a->promised.n_frames += s->promise.n_frames;
+	a->promised.n_tables += s->promise.n_tables;
+	a->promised.n_roots += s->promise.n_roots;
 	count_table(a, s->root, true);
 }
 
@@ -235,6 +241,20 @@ static void compare_frame(struct frame *f, void *arg)
 			compare_block(a, block_behind(t->pte[i]), hpa);
 }
 
+/* What was promised is there, and no more is kept from others. */
+static void compare_promises(struct audit *a)
+{
+	struct promise kept = table_promised();
+
+	kept.n_frames = frame_n_promised();
+	if (frame_n_listed() < kept.n_frames)
+		fault(a, "promised frames are missing", kept.n_frames - frame_n_listed());
+	if (kept.n_frames != a->promised.n_frames)
+		fault(a, "promised frames and promises disagree", kept.n_frames);
+	if (kept.n_tables != a->promised.n_tables || kept.n_roots != a->promised.n_roots)
+		fault(a, "tables put aside and promises disagree", kept.n_tables);
+}
+
 void audit_run(struct audit_result *r)
 {
 	struct audit a = { .r = r };
@@ -258,5 +278,6 @@ void audit_run(struct audit_result *r)
 		fault(&a, "frames of class table without a table", a.class[FRAME_TABLE]);
 	if (frame_n_free() != a.class[FRAME_FREE] + frame_n_pooled())
 		fault(&a, "free lists and frame classes disagree", frame_n_free());
+	compare_promises(&a);
 	space_allow_work();
 }

@@ -12,10 +12,11 @@
  * frames.  Idle harts fill their zeroed stack, so that a first touch of a page
  * need not wait for 4 KiB of stores.
  *
- * Guests may not take the last frames: FRAME_FOR_GUEST stops at the reserve, so
- * that tables can still be had when a guest has eaten everything else.  What lies in
- * a hart's stacks counts as taken: below the reserve it goes back to the lists before
- * a guest may have any of it.
+ * The lists never hold less than what has been promised to some VM (mm/promise.h),
+ * and guests leave a reserve beyond that: pages all of it, their tables half, so
+ * that tables can still be had when pages have eaten everything else.  What lies in a
+ * hart's stacks counts as taken: while memory is short it goes back to the lists, and
+ * each frame is asked for there.
  */
 #include "mm/frame.h"
 
@@ -44,15 +45,17 @@ static struct frame *records;
 static hpa_t base;
 static u32 n_records;
 static u64 n_usable;
-static u64 reserve; /* frames that FRAME_FOR_GUEST must leave */
+static u64 reserve;        /* frames that FRAME_FOR_GUEST must leave */
+static _Atomic u64 n_kept; /* reserve + what is promised: grows under `lock`, shrinks without it */
 
 static struct spinlock lock = LOCK_INIT(LOCK_FRAMES);
 static u32 head_of[N_ORDERS]; /* lock: first free run of each order */
 static u64 n_buddy;           /* lock: frames in the lists; read without it by is_short() */
 
 static struct frame_cache cache[HART_MAX];
-static _Atomic u64 n_pooled;       /* frames that table.c keeps ready, zeroed */
-static _Atomic u64 fail_countdown; /* 1: the next allocation fails; 0: none does */
+static struct frame_want refused[HART_MAX]; /* each hart's own */
+static _Atomic u64 n_pooled;                /* frames that table.c keeps ready, zeroed */
+static _Atomic u64 fail_countdown;          /* 1: the next allocation fails; 0: none does */
 static bool fail_goes_on;
 
 struct frame *frame_of(hpa_t hpa)
@@ -139,15 +142,35 @@ static u32 buddy_alloc(u32 order)
 	return i;
 }
 
-static bool may_take(u64 n, enum frame_use use)
+/* How many frames must be left in the lists after `use` has had its own. */
+static u64 must_leave(enum frame_use use)
 {
-	return n_buddy >= n + (use == FRAME_FOR_GUEST ? reserve : 0);
+	u64 kept = atomic_load_explicit(&n_kept, memory_order_relaxed);
+
+	switch (use) {
+	case FRAME_FOR_GUEST: return kept;
+	case FRAME_FOR_TABLE: return kept - reserve / 2;
+	case FRAME_FOR_PANDO: return kept - reserve;
+	case FRAME_PROMISED: break;
+	}
+	return 0;
 }
 
-/* May be stale, which costs a guest one visit to the lists, or spares it one. */
+static bool may_take(u64 n, enum frame_use use)
+{
+	return n_buddy >= n + must_leave(use);
+}
+
+/* Have guests nothing left?  May be stale, which costs one visit to the lists, or spares it. */
 static bool is_short(void)
 {
-	return __atomic_load_n(&n_buddy, __ATOMIC_RELAXED) <= reserve;
+	return __atomic_load_n(&n_buddy, __ATOMIC_RELAXED) <=
+	       atomic_load_explicit(&n_kept, memory_order_relaxed);
+}
+
+bool frame_is_short(void)
+{
+	return is_short();
 }
 
 /* ---- boot ---- */
@@ -258,12 +281,13 @@ enum err frame_init(const struct mem_range *ram, u32 n_ram, const struct mem_ran
 		taken[n_reserved++] = ram[k]; /* memory that is named twice is there once */
 	}
 	reserve = u64_min(n_usable / 64, 4096);
+	atomic_store(&n_kept, reserve);
 	return n_usable < MIN_FRAMES ? ERR_NOMEM : ERR_OK;
 }
 
 /* ---- allocation ---- */
 
-static bool fails_by_order_of_a_test(void)
+static inline bool fails_by_order_of_a_test(void)
 {
 	if (__builtin_expect(atomic_load_explicit(&fail_countdown, memory_order_relaxed) == 0, 1))
 		return false;
@@ -272,18 +296,25 @@ static bool fails_by_order_of_a_test(void)
 	return atomic_fetch_sub(&fail_countdown, 1) == 1;
 }
 
-/* Single frames for `use` to the hart's stack: a batch in one piece, else as far as it goes. */
-static COLD bool cache_refill(struct frame_cache *c, enum frame_use use)
+/* NULL, and what would have helped is kept for frame_wanted(). */
+static COLD struct frame *refuse(enum frame_use use, u32 order)
+{
+	refused[hart_index()] = (struct frame_want){ use, order };
+	return NULL;
+}
+
+/* Single frames to the hart's stack, as guests may: a batch in one piece, else as far as it goes. */
+static COLD bool cache_refill(struct frame_cache *c)
 {
 	u32 run = NONE;
 
 	lock_acquire(&lock);
-	if (may_take(BATCH, use))
+	if (may_take(BATCH, FRAME_FOR_GUEST))
 		run = buddy_alloc(BATCH_ORDER);
 	for (u32 k = 0; run != NONE && k < BATCH; k++)
 		c->plain[c->n_plain++] =
 			run + BATCH - 1 - k; /* rising addresses as they are popped */
-	while (c->n_plain < BATCH && may_take(1, use)) {
+	while (c->n_plain < BATCH && may_take(1, FRAME_FOR_GUEST)) {
 		u32 i = buddy_alloc(0);
 
 		if (i == NONE)
@@ -294,13 +325,30 @@ static COLD bool cache_refill(struct frame_cache *c, enum frame_use use)
 	return c->n_plain > 0;
 }
 
+static struct frame *alloc_run(u32 order, enum frame_use use)
+{
+	u32 i = NONE;
+
+	lock_acquire(&lock);
+	if (may_take(1UL << order, use))
+		i = buddy_alloc(order);
+	lock_release(&lock);
+	return i == NONE ? refuse(use, order) : &records[i];
+}
+
+static COLD struct frame *alloc_when_short(enum frame_use use)
+{
+	frame_flush_cache();
+	return alloc_run(0, use);
+}
+
 static struct frame *alloc_from(struct frame_cache *c, enum frame_use use)
 {
-	if (use == FRAME_FOR_GUEST && is_short())
-		frame_flush_cache();
-	if (c->n_plain > 0 || cache_refill(c, use))
+	if (is_short())
+		return alloc_when_short(use);
+	if (c->n_plain > 0 || cache_refill(c))
 		return &records[c->plain[--c->n_plain]];
-	return c->n_zeroed > 0 ? &records[c->zeroed[--c->n_zeroed]] : NULL;
+	return alloc_when_short(use);
 }
 
 struct frame *frame_alloc(enum frame_use use)
@@ -308,7 +356,7 @@ struct frame *frame_alloc(enum frame_use use)
 	struct frame_cache *c = &cache[hart_index()];
 
 	if (fails_by_order_of_a_test())
-		return NULL;
+		return refuse(use, 0);
 	return alloc_from(c, use);
 }
 
@@ -318,8 +366,8 @@ struct frame *frame_alloc_zeroed(enum frame_use use)
 	struct frame *f;
 
 	if (fails_by_order_of_a_test())
-		return NULL;
-	if (c->n_zeroed > 0 && !(use == FRAME_FOR_GUEST && is_short()))
+		return refuse(use, 0);
+	if (c->n_zeroed > 0 && !is_short())
 		return &records[c->zeroed[--c->n_zeroed]];
 	f = alloc_from(c, use);
 	if (f)
@@ -335,7 +383,7 @@ bool frame_zero_ahead(void)
 		frame_flush_cache(); /* others need it more */
 		return false;
 	}
-	if (c->n_zeroed >= CACHE_LEN || (c->n_plain == 0 && !cache_refill(c, FRAME_FOR_GUEST)))
+	if (c->n_zeroed >= CACHE_LEN || (c->n_plain == 0 && !cache_refill(c)))
 		return false;
 	u32 i = c->plain[--c->n_plain];
 
@@ -366,16 +414,10 @@ void frame_free(struct frame *f)
 
 struct frame *frame_alloc_order(u32 order, enum frame_use use)
 {
-	u32 i = NONE;
-
 	assert(order <= MAX_ORDER);
 	if (fails_by_order_of_a_test())
-		return NULL;
-	lock_acquire(&lock);
-	if (may_take(1UL << order, use))
-		i = buddy_alloc(order);
-	lock_release(&lock);
-	return i == NONE ? NULL : &records[i];
+		return refuse(use, order);
+	return alloc_run(order, use);
 }
 
 void frame_free_order(struct frame *f, u32 order)
@@ -410,6 +452,50 @@ void frame_flush_cache(void)
 	lock_release(&lock);
 }
 
+/* ---- promises ---- */
+
+bool frame_promise(u64 n)
+{
+	bool fits;
+
+	if (fails_by_order_of_a_test())
+		return false;
+	lock_acquire(&lock);
+	fits = may_take(n, FRAME_FOR_GUEST);
+	if (fits)
+		atomic_fetch_add(&n_kept, n);
+	lock_release(&lock);
+	return fits;
+}
+
+void frame_unpromise(u64 n)
+{
+	atomic_fetch_sub_explicit(&n_kept, n, memory_order_relaxed);
+}
+
+u64 frame_n_promised(void)
+{
+	return atomic_load(&n_kept) - reserve;
+}
+
+struct frame_want frame_wanted(void)
+{
+	return refused[hart_index()];
+}
+
+bool frame_can_have(struct frame_want want, u64 n_before)
+{
+	u32 order = want.order;
+	bool can;
+
+	lock_acquire(&lock);
+	while (order < N_ORDERS && head_of[order] == NONE)
+		order++;
+	can = order < N_ORDERS && may_take(n_before + (1UL << want.order), want.use);
+	lock_release(&lock);
+	return can;
+}
+
 /* ---- figures ---- */
 
 void frame_note_pooled(s64 delta)
@@ -436,9 +522,9 @@ u64 frame_n_free(void)
 
 u64 frame_n_for_guests(void)
 {
-	u64 n = frame_n_listed() + frame_n_pooled();
+	u64 n = frame_n_listed() + frame_n_pooled(), kept = atomic_load(&n_kept);
 
-	return n > reserve ? n - reserve : 0;
+	return n > kept ? n - kept : 0;
 }
 
 u64 frame_n_listed(void)

@@ -45,8 +45,13 @@ struct frame {
 };
 _Static_assert(sizeof(struct frame) == 16, "the frame table costs 0.4 % of memory");
 
-/* What a caller may take: guests leave the reserve that tables need. */
-enum frame_use { FRAME_FOR_GUEST, FRAME_FOR_PANDO };
+/* What a caller may take.  Nobody else takes what is promised (mm/promise.h). */
+enum frame_use {
+	FRAME_FOR_GUEST, /* pages, and whatever is made because of a guest: leaves the reserve */
+	FRAME_FOR_TABLE, /* a guest's tables: leaves half of the reserve */
+	FRAME_FOR_PANDO, /* leaves nothing */
+	FRAME_PROMISED,  /* a frame that was promised: it is there */
+};
 
 /* Builds the frame table over `ram`, hands out all of it but `reserved`.
  * Returns ERR_NOMEM when what is left makes no sense (< 16 MiB). */
@@ -93,6 +98,24 @@ static inline void frame_get(struct frame *f)
 
 /* Drops one reference of a counted frame; the last one frees it. */
 void frame_put(struct frame *f);
+
+/* Are all frames that guests may have gone? Cheap, and may be a moment old. */
+bool frame_is_short(void);
+
+/* Promises `n` frames beyond all that others may take: FRAME_PROMISED finds them, from then on and on
+ * every hart.  False: there are not so many. */
+bool must_check frame_promise(u64 n);
+/* `n` of them have been taken, or are not wanted any more. */
+void frame_unpromise(u64 n);
+u64 frame_n_promised(void);
+
+/* What this hart was refused last.  Could it be had now, after `n_before` frames for others? */
+struct frame_want {
+	enum frame_use use;
+	u32 order;
+};
+struct frame_want frame_wanted(void);
+bool frame_can_have(struct frame_want want, u64 n_before);
 
 /* This hart's stock goes back to the common lists (before a large allocation is given up). */
 void frame_flush_cache(void);

@@ -4,6 +4,9 @@
  * objects.  Free objects are chained through their first word; those never used
  * yet lie behind `n_carved`.  Full frames are in no list: an object finds its
  * frame's header by rounding its address down.
+ *
+ * Promised objects are a number: so many free ones stay in the pages.  Pages without
+ * any object in use are kept for them, and go when the promise goes.
  */
 #include "mm/pool.h"
 
@@ -59,37 +62,43 @@ static void partial_remove(struct pool *p, struct pool_page *pg)
 		pg->next->prev = pg->prev;
 }
 
-static struct pool_page *page_new(struct pool *p)
+/* One more page, all of it free. */
+static COLD bool page_add(struct pool *p)
 {
-	struct frame *f = frame_alloc(FRAME_FOR_PANDO);
+	struct frame *f = frame_alloc(p->use);
 	struct pool_page *pg;
 
 	if (!f)
-		return NULL;
+		return false;
 	f->class = FRAME_POOL;
 	note_frames(1);
 	pg = hpa_ptr(frame_hpa(f));
 	*pg = (struct pool_page){ .pool = p };
-	return pg;
+	partial_push(p, pg);
+	p->n_free += page_capacity(p);
+	return true;
 }
 
-void *pool_alloc_raw(struct pool *p)
+/* Can a page that has no object in use go without breaking a promise? */
+static bool page_is_spare(const struct pool *p, const struct pool_page *pg)
 {
-	struct pool_page *pg;
-	void *obj;
+	return pg->n_used == 0 && p->n_free >= p->n_promised + page_capacity(p);
+}
 
-	assert(p->obj_len <= PAGE_SIZE - sizeof(*pg));
-	lock_acquire(&p->lock);
-	pg = p->partial;
-	if (!pg) {
-		pg = page_new(p);
-		if (!pg) {
-			lock_release(&p->lock);
-			return NULL;
-		}
-		partial_push(p, pg);
-	}
-	obj = pg->free;
+static COLD void page_remove(struct pool *p, struct pool_page *pg)
+{
+	partial_remove(p, pg);
+	p->n_free -= page_capacity(p);
+	note_frames(-1);
+	frame_free(frame_of(ptr_hpa(pg)));
+}
+
+/* There is a free object. */
+static inline void *take(struct pool *p)
+{
+	struct pool_page *pg = p->partial;
+	void *obj = pg->free;
+
 	if (obj)
 		pg->free = *(void **)obj;
 	else
@@ -97,6 +106,18 @@ void *pool_alloc_raw(struct pool *p)
 	if (++pg->n_used == page_capacity(p))
 		partial_remove(p, pg);
 	p->n_objects++;
+	p->n_free--;
+	return obj;
+}
+
+void *pool_alloc_raw(struct pool *p)
+{
+	void *obj = NULL;
+
+	assert(p->obj_len <= PAGE_SIZE - sizeof(struct pool_page));
+	lock_acquire(&p->lock);
+	if (p->n_free > p->n_promised || page_add(p))
+		obj = take(p);
 	lock_release(&p->lock);
 	return obj;
 }
@@ -108,10 +129,21 @@ void *pool_alloc(struct pool *p)
 	return obj ? memset(obj, 0, p->obj_len) : NULL;
 }
 
+COLD void *pool_alloc_promised(struct pool *p)
+{
+	void *obj;
+
+	lock_acquire(&p->lock);
+	assert(p->n_promised > 0 && p->n_free > 0);
+	p->n_promised--;
+	obj = take(p);
+	lock_release(&p->lock);
+	return memset(obj, 0, p->obj_len);
+}
+
 void pool_free(struct pool *p, void *obj)
 {
 	struct pool_page *pg = (void *)ALIGN_DOWN((u64)obj, PAGE_SIZE);
-	bool empty;
 
 	assert(pg->pool == p);
 	lock_acquire(&p->lock);
@@ -119,20 +151,52 @@ void pool_free(struct pool *p, void *obj)
 		partial_push(p, pg);
 	*(void **)obj = pg->free;
 	pg->free = obj;
+	pg->n_used--;
 	p->n_objects--;
-	empty = --pg->n_used == 0;
-	if (empty)
-		partial_remove(p, pg);
+	p->n_free++;
+	if (page_is_spare(p, pg))
+		page_remove(p, pg);
 	lock_release(&p->lock);
-	if (empty) {
-		note_frames(-1);
-		frame_free(frame_of(ptr_hpa(pg)));
+}
+
+static void remove_spare(struct pool *p)
+{
+	struct pool_page *next;
+
+	for (struct pool_page *pg = p->partial; pg; pg = next) {
+		next = pg->next;
+		if (page_is_spare(p, pg))
+			page_remove(p, pg);
 	}
 }
 
-void *pages_alloc(u32 order)
+bool pool_promise(struct pool *p, u64 n)
 {
-	struct frame *f = frame_alloc_order(order, FRAME_FOR_PANDO);
+	bool fits = true;
+
+	lock_acquire(&p->lock);
+	while (fits && p->n_free < p->n_promised + n)
+		fits = page_add(p);
+	if (fits)
+		p->n_promised += n;
+	else
+		remove_spare(p);
+	lock_release(&p->lock);
+	return fits;
+}
+
+void pool_unpromise(struct pool *p, u64 n)
+{
+	lock_acquire(&p->lock);
+	assert(p->n_promised >= n);
+	p->n_promised -= n;
+	remove_spare(p);
+	lock_release(&p->lock);
+}
+
+void *pages_alloc(u32 order, enum frame_use use)
+{
+	struct frame *f = frame_alloc_order(order, use);
 	u8 *pages;
 
 	if (!f)

@@ -1,28 +1,33 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Pools of equal small objects (VM, vCPU, table and block records), cut from
- * whole frames; a frame whose last object is freed goes back at once.
+ * whole frames; a frame whose last object is freed goes back at once, unless objects
+ * have been promised that could not be had without it.
  */
 #ifndef MM_POOL_H
 #define MM_POOL_H
 
 #include "arch/lock.h"
 #include "lib/types.h"
+#include "mm/frame.h"
 
 struct pool_page;
 
 struct pool {
 	const char *name;          /* I */
 	u32 obj_len;               /* I: bytes, multiple of 16; at most PAGE_SIZE - 64 */
+	enum frame_use use;        /* I: what its frames may be taken from */
 	struct spinlock lock;      /*    guards what follows */
 	struct pool_page *partial; /*    pages with at least one free object */
 	u64 n_objects;             /*    handed out now */
+	u64 n_free;                /*    free objects in all pages */
+	u64 n_promised;            /*    of these: put aside */
 };
 
-#define POOL_INIT(name_, type_)                                               \
-	{                                                                     \
-		.name = (name_), .obj_len = (u32)ALIGN_UP(sizeof(type_), 16), \
-		.lock = LOCK_INIT(LOCK_POOL)                                  \
+#define POOL_INIT(name_, type_, use_)                                                        \
+	{                                                                                    \
+		.name = (name_), .obj_len = (u32)ALIGN_UP(sizeof(type_), 16), .use = (use_), \
+		.lock = LOCK_INIT(LOCK_POOL)                                                 \
 	}
 
 /* A zeroed object, or NULL when no frame is left. 16-byte aligned. */
@@ -33,8 +38,14 @@ void *must_check pool_alloc_raw(struct pool *p);
 
 void pool_free(struct pool *p, void *obj);
 
-/* Whole zeroed frames for Pando itself (rings, buffers); freed with the same count of pages. */
-void *must_check pages_alloc(u32 order);
+/* Puts `n` objects aside for pool_alloc_promised(), which then cannot fail.  False: no memory,
+ * nothing has changed. */
+bool must_check pool_promise(struct pool *p, u64 n);
+void pool_unpromise(struct pool *p, u64 n);
+void *pool_alloc_promised(struct pool *p);
+
+/* Whole zeroed frames for records, rings, buffers; freed with the same count of pages. */
+void *must_check pages_alloc(u32 order, enum frame_use use);
 void pages_free(void *pages, u32 order);
 
 /* Frames that all pools and pages_alloc() hold now. */

@@ -102,7 +102,7 @@ static bool idle_work(void)
 {
 	if (table_reap(4))
 		return true;
-	if (table_roots_ahead() || frame_zero_ahead())
+	if (root_ahead() || frame_zero_ahead())
 		return true;
 	if (atomic_exchange(&dissolve_wanted, 0))
 		dissolve_all();
@@ -129,7 +129,7 @@ bool space_relieve(void)
 	for (u32 tries = 0; table_reap(64) && tries < RELIEVE_TRIES; tries++)
 		hart_relax(); /* another hart has still to pass; it has been kicked */
 	dissolve_all();
-	table_roots_drain();
+	root_drain();
 	frame_flush_cache();
 	return frame_n_listed() > before;
 }

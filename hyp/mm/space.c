@@ -22,6 +22,8 @@
 #include "lib/assert.h"
 #include "mm/table.h"
 
+#define TABLES_WHEN_SHORT 16U /* that one space may have for loads while pages have run out */
+
 static struct spinlock list_lock = LOCK_INIT(LOCK_SPACES);
 static LIST_HEAD(, space) spaces = LIST_HEAD_INITIALIZER(spaces);
 static struct frame *zero_frame;
@@ -31,6 +33,7 @@ static _Atomic u32 last_family;
 struct walk {
 	struct space *s;
 	gpa_t gpa;
+	bool is_load;          /* wants no page of its own */
 	struct table *path[3]; /* by level: ours alone */
 	u64 *block_leaf;       /* level-1 leaf of a block that is ours alone; path ends there */
 	struct table *old[3];  /* derived from; put after the fence */
@@ -65,6 +68,9 @@ static void start_over(struct space *s, struct table *root)
 	lock_init(&s->lock, LOCK_SPACE);
 	s->root = root;
 	s->frozen = false;
+	s->n_tables_when_short = 0;
+	s->use = FRAME_FOR_GUEST;
+	s->promise = (struct promise){ 0 };
 	s->recent = NULL;
 	memset(s->breaks, 0, sizeof(s->breaks));
 	tlb_init(&s->tlb, ptr_hpa(root->pte));
@@ -84,9 +90,9 @@ enum err space_init(struct space *s, const struct region *regions, u32 n)
 	}
 	s->n_regions = n;
 	s->family = atomic_fetch_add_explicit(&last_family, 1, memory_order_relaxed) + 1;
-	root = table_alloc(2);
+	root = table_alloc(2, FRAME_FOR_PANDO);
 	if (!root && space_relieve())
-		root = table_alloc(2);
+		root = table_alloc(2, FRAME_FOR_PANDO);
 	if (!root)
 		return ERR_NOMEM;
 	start_over(s, root);
@@ -121,6 +127,7 @@ void space_freeze(struct space *s)
 {
 	lock_acquire(&s->lock);
 	share_locked(s);
+	promise_end_locked(s); /* a template is never written */
 	s->frozen = true;
 	lock_release(&s->lock);
 }
@@ -135,6 +142,9 @@ void space_fork(struct space *child, struct space *parent)
 	table_get(root);
 	lock_release(&parent->lock);
 	stand_on(child, parent, root);
+	lock_acquire(&parent->lock);
+	promise_share(child, parent);
+	lock_release(&parent->lock);
 }
 
 void space_reset(struct space *s, struct space *template)
@@ -158,6 +168,7 @@ void space_fini(struct space *s)
 	lock_acquire(&list_lock);
 	LIST_REMOVE(s, link);
 	lock_release(&list_lock);
+	promise_end(s);
 	table_put(s->root);
 	s->root = NULL;
 	space_dissolve_soon();
@@ -190,15 +201,39 @@ static void arm(struct table *t, u32 i)
 		bit_set(t->armed_at, i);
 }
 
+/* A store needs a page as well, and is not worth the tables' reserve if there is none.  A load gets a few
+ * tables out of it, so that no guest can drain it. */
+static enum frame_use use_for_table(struct walk *w)
+{
+	struct space *s = w->s;
+
+	if (s->use == FRAME_PROMISED)
+		return FRAME_PROMISED;
+	if (!frame_is_short())
+		s->n_tables_when_short = 0;
+	else if (!w->is_load || s->n_tables_when_short == TABLES_WHEN_SHORT)
+		return FRAME_FOR_GUEST;
+	else
+		s->n_tables_when_short++;
+	return FRAME_FOR_TABLE;
+}
+
+static void spend_table(struct space *s, u32 level)
+{
+	if (s->use == FRAME_PROMISED)
+		promise_spend_table(s, level);
+}
+
 static enum err own_root(struct walk *w)
 {
 	struct space *s = w->s;
 
 	if (table_is_shared(s->root)) {
-		struct table *copy = table_derive(s->root);
+		struct table *copy = table_derive(s->root, use_for_table(w));
 
 		if (!copy)
 			return ERR_NOMEM;
+		spend_table(s, 2);
 		w->old[w->n_old++] = s->root;
 		s->root = copy;
 		w->new_root = w->new_pointer = true;
@@ -215,20 +250,21 @@ static struct table *own_below(struct walk *w, struct table *parent, u32 i)
 	struct table *below, *t;
 
 	if (!pte) {
-		t = table_alloc(parent->level - 1U);
+		t = table_alloc(parent->level - 1U, use_for_table(w));
 	} else if (!pte_is_table(pte)) {
-		t = table_split(block_behind(pte));
+		t = table_split(block_behind(pte), use_for_table(w));
 		w->s->breaks[BREAK_SPLIT] += t != NULL;
 	} else {
 		below = table_below(pte);
 		if (!table_is_shared(below))
 			return below;
-		t = table_derive(below);
+		t = table_derive(below, use_for_table(w));
 		if (t)
 			w->old[w->n_old++] = below;
 		w->s->breaks[BREAK_DERIVE] += t != NULL;
 	}
 	if (t) {
+		spend_table(w->s, t->level);
 		table_set(parent, i, pte_make(ptr_hpa(t->pte), PTE_TABLE));
 		w->new_pointer = true;
 	}
@@ -285,9 +321,9 @@ static struct frame *counted(struct frame *f)
 	return f;
 }
 
-static struct frame *copy_of(u64 pte)
+static struct frame *copy_of(u64 pte, enum frame_use use)
 {
-	struct frame *f = frame_alloc(FRAME_FOR_GUEST);
+	struct frame *f = frame_alloc(use);
 
 	if (f)
 		page_copy(hpa_ptr(frame_hpa(f)), hpa_ptr(pte_hpa(pte)));
@@ -323,11 +359,13 @@ static enum err own_page(struct walk *w)
 		return ERR_OK;
 	}
 	class = !pte || pte_kind(pte) == KIND_ZERO ? BREAK_ZERO_FILL : BREAK_COPY;
-	f = counted(class == BREAK_COPY ? copy_of(pte) : frame_alloc_zeroed(FRAME_FOR_GUEST));
+	f = counted(class == BREAK_COPY ? copy_of(pte, w->s->use) : frame_alloc_zeroed(w->s->use));
 	if (!f) {
 		w->leaf = NULL;
 		return ERR_NOMEM;
 	}
+	if (w->s->use == FRAME_PROMISED)
+		promise_spend_frames(w->s, 1);
 	if (pte && pte_kind(pte) == KIND_LEAF)
 		w->old_frame = frame_of(pte_hpa(pte));
 	w->replaced = pte != 0;
@@ -404,7 +442,7 @@ static u64 lookup(const struct space *s, gpa_t gpa, hpa_t *hpa)
 /* A load or fetch faulted: the page is absent, or somebody mapped it meanwhile. */
 static enum err map_zero_locked(struct space *s, gpa_t gpa)
 {
-	struct walk w = { .s = s, .gpa = gpa };
+	struct walk w = { .s = s, .gpa = gpa, .is_load = true };
 	enum err e;
 	hpa_t hpa;
 
@@ -476,12 +514,14 @@ static enum err load_block(struct space *s, gpa_t gpa, const u8 *image, u64 len)
 	if (s->frozen)
 		return ERR_STATE;
 	if (own_path(&w, 1) == ERR_OK && !w.path[1]->pte[i])
-		f = frame_alloc_order(9, FRAME_FOR_GUEST);
+		f = frame_alloc_order(9, s->use);
 	if (f)
 		b = block_new_contiguous(f);
 	if (b) {
 		u8 *bytes = hpa_ptr(frame_hpa(f));
 
+		if (s->use == FRAME_PROMISED)
+			promise_spend_frames(s, N_ENTRIES);
 		memcpy(bytes, image, len);
 		memset(bytes + len, 0, BLOCK_SIZE - len);
 		table_set(w.path[1], i, pte_make(frame_hpa(f), PTE_READ_ONLY | PTE_W | KIND_LEAF));

@@ -16,6 +16,8 @@
 #include "arch/lock.h"
 #include "lib/err.h"
 #include "lib/types.h"
+#include "mm/frame.h"
+#include "mm/promise.h"
 #include "mm/tlb.h"
 #include <sys/queue.h>
 
@@ -49,6 +51,9 @@ struct space {
 	u32 n_regions;                           /* I */
 	u32 family;                              /* I: whose ancestor by space_init() is the same */
 	bool frozen;                             /* s: a template; never written again */
+	u8 n_tables_when_short;                  /* s: what it has had of the tables' reserve */
+	enum frame_use use;                      /* s: FRAME_PROMISED: it is reserved */
+	struct promise promise;                  /* s: what it may still take then */
 	struct table *
 		recent; /* s: level-0 table of the last break, path and all ours alone; NULL: none */
 	gpa_t recent_gpa;            /* s: where what it maps begins */
@@ -72,11 +77,12 @@ void space_clone(struct space *child, struct space *template);
 void space_freeze(struct space *s);
 
 /* Running parent -> child over the same root: disarms and seals as above, then one more
- * reference; the parent goes on.  Cannot fail. */
+ * reference; the parent goes on.  Cannot fail, but a reserved parent wants promise_renew() first; its child is
+ * reserved then. */
 void space_fork(struct space *child, struct space *parent);
 
 /* The root becomes the template's root again; private tables are queued for the reaper.
- * No vCPU of the space may be running. */
+ * No vCPU of the space may be running.  A reserved space wants promise_renew() first. */
 void space_reset(struct space *s, struct space *template);
 
 /* Drops the root; what reaches zero is freed later by space_reap().  The caller does not wait. */

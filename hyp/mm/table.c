@@ -6,9 +6,6 @@
  * every hart has passed a fence since (mm/tlb.h): a walker may still stand in it.
  * It is then freed entry by entry, which may put further tables on the list, so
  * that the depth of a family of VMs never becomes depth of the stack.
- *
- * Roots are four zeroed frames of which a handful of slots are used.  A freed
- * root has just those slots cleared and is kept ready for the next.
  */
 #include "mm/table.h"
 
@@ -20,99 +17,40 @@
 #include "mm/pool.h"
 #include "mm/tlb.h"
 
-#define ROOTS_AHEAD 16U   /* idle harts prepare up to this many */
-#define ROOTS_MAX   1024U /* freed roots kept, 16 MiB */
-
-static struct pool tables = POOL_INIT("table", struct table);
-static struct pool blocks = POOL_INIT("block", struct block);
+static struct pool tables = POOL_INIT("table", struct table, FRAME_FOR_TABLE);
+static struct pool blocks = POOL_INIT("block", struct block, FRAME_FOR_PANDO);
 
 static struct spinlock reap_lock = LOCK_INIT(LOCK_REAP);
 static struct table *reap_head, **reap_tail = &reap_head; /* reap_lock: oldest first */
-static struct frame *ready_root;                          /* reap_lock: chained by link.next */
-static u32 n_ready_roots;                                 /* reap_lock */
 static _Atomic u64 n_reaped, reap_instret;
-
-/* ---- roots kept ready ---- */
-
-static struct frame *root_pop(void)
-{
-	struct frame *f;
-
-	lock_acquire(&reap_lock);
-	f = ready_root;
-	if (f) {
-		ready_root = f->link.next;
-		n_ready_roots--;
-		frame_note_pooled(-(s64)BIT(ROOT_ORDER));
-	}
-	lock_release(&reap_lock);
-	return f;
-}
-
-static void root_push(struct frame *f)
-{
-	for (u32 k = 0; k < BIT(ROOT_ORDER); k++)
-		f[k].class = FRAME_POOL;
-	lock_acquire(&reap_lock);
-	f->link.next = ready_root;
-	ready_root = f;
-	n_ready_roots++;
-	frame_note_pooled((s64)BIT(ROOT_ORDER));
-	lock_release(&reap_lock);
-}
-
-static struct frame *root_new(enum frame_use use)
-{
-	struct frame *f = frame_alloc_order(ROOT_ORDER, use);
-
-	for (u32 k = 0; f && k < BIT(ROOT_ORDER); k++)
-		page_zero((u8 *)hpa_ptr(frame_hpa(f)) + k * PAGE_SIZE);
-	return f;
-}
-
-bool table_roots_ahead(void)
-{
-	struct frame *f;
-
-	if (n_ready_roots >= ROOTS_AHEAD)
-		return false;
-	f = root_new(FRAME_FOR_GUEST); /* what is kept for later is not worth the reserve */
-	if (!f)
-		return false;
-	root_push(f);
-	return n_ready_roots < ROOTS_AHEAD;
-}
-
-void table_roots_drain(void)
-{
-	struct frame *f;
-
-	while ((f = root_pop()))
-		frame_free_order(f, ROOT_ORDER);
-}
 
 /* ---- making ---- */
 
-static struct frame *pages_for(u32 level, bool zeroed)
+static struct frame *pages_for(u32 level, bool zeroed, enum frame_use use)
 {
-	struct frame *f;
-
-	if (level < 2)
-		return zeroed ? frame_alloc_zeroed(FRAME_FOR_PANDO) : frame_alloc(FRAME_FOR_PANDO);
-	f = root_pop();
-	return f ? f : root_new(FRAME_FOR_PANDO);
+	if (level == 2)
+		return root_get(use);
+	return zeroed ? frame_alloc_zeroed(use) : frame_alloc(use);
 }
 
-static struct table *table_new(u32 level, bool zeroed)
+static NOINLINE void pages_free_of(u32 level, struct frame *f)
 {
-	struct table *t = pool_alloc(&tables);
-	struct frame *f;
+	if (level == 2)
+		root_put(f);
+	else
+		frame_free(f);
+}
 
-	if (!t)
+static struct table *table_new(u32 level, bool zeroed, enum frame_use use)
+{
+	struct frame *f = pages_for(level, zeroed, use);
+	struct table *t;
+
+	if (!f)
 		return NULL;
-	f = pages_for(level, zeroed);
-	if (!f) {
-		pool_free(&tables, t);
+	t = use == FRAME_PROMISED ? pool_alloc_promised(&tables) : pool_alloc(&tables);
+	if (!t) {
+		pages_free_of(level, f);
 		return NULL;
 	}
 	for (u32 k = 0; k < (level == 2 ? BIT(ROOT_ORDER) : 1); k++) {
@@ -126,9 +64,9 @@ static struct table *table_new(u32 level, bool zeroed)
 	return t;
 }
 
-struct table *table_alloc(u32 level)
+struct table *table_alloc(u32 level, enum frame_use use)
 {
-	return table_new(level, true);
+	return table_new(level, true, use);
 }
 
 struct table *table_below(u64 pte)
@@ -219,9 +157,9 @@ static void derive_root(struct table *copy, const struct table *t)
 	}
 }
 
-struct table *table_derive(const struct table *t)
+struct table *table_derive(const struct table *t, enum frame_use use)
 {
-	struct table *copy = table_new(t->level, false);
+	struct table *copy = table_new(t->level, false, use);
 
 	if (!copy)
 		return NULL;
@@ -234,9 +172,9 @@ struct table *table_derive(const struct table *t)
 	return copy;
 }
 
-struct table *table_split(struct block *b)
+struct table *table_split(struct block *b, enum frame_use use)
 {
-	struct table *t = table_new(0, false);
+	struct table *t = table_new(0, false, use);
 	u64 pte = pte_make(frame_hpa(b->first), PTE_READ_ONLY | KIND_PIECE);
 
 	if (!t)
@@ -524,17 +462,37 @@ bool table_reap(u32 budget)
 		struct frame *f = frame_of(ptr_hpa(t->pte));
 
 		put_entries(t);
-		if (t->level < 2)
-			frame_free(f);
-		else if (n_ready_roots < ROOTS_MAX)
-			root_push(f);
-		else
-			frame_free_order(f, ROOT_ORDER);
+		pages_free_of(t->level, f);
 		pool_free(&tables, t);
 	}
 	if (n)
 		note_reaped(n, time_instret() - start);
 	return reap_head != NULL;
+}
+
+bool table_promise(u32 n_tables, u32 n_roots)
+{
+	u32 n = 0;
+
+	while (n < n_roots && root_promise())
+		n++;
+	if (n == n_roots && pool_promise(&tables, n_tables))
+		return true;
+	while (n-- > 0)
+		root_unpromise();
+	return false;
+}
+
+void table_unpromise(u32 n_tables, u32 n_roots)
+{
+	pool_unpromise(&tables, n_tables);
+	while (n_roots-- > 0)
+		root_unpromise();
+}
+
+struct promise table_promised(void)
+{
+	return (struct promise){ .n_tables = (u32)tables.n_promised, .n_roots = root_n_promised() };
 }
 
 void table_for_each_dying(void (*fn)(struct table *t, void *arg), void *arg)

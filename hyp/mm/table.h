@@ -14,7 +14,8 @@
 #define MM_TABLE_H
 
 #include <stdatomic.h>
-#include "mm/frame.h"
+#include "mm/root.h"
+#include "mm/promise.h"
 #include "mm/pte.h"
 
 #define BITMAP_WORDS (N_ENTRIES / 64)
@@ -80,8 +81,9 @@ static inline void table_get(struct table *t)
 	atomic_fetch_add_explicit(&t->count, 1, memory_order_relaxed);
 }
 
-/* An empty table, count 1.  NULL: no memory. */
-struct table *must_check table_alloc(u32 level);
+/* An empty table, count 1.  NULL: no memory for `use`, which here and below may be FRAME_PROMISED:
+ * one of those of table_promise() and, but for a root, a promised frame; then it fails only by a test's order. */
+struct table *must_check table_alloc(u32 level, enum frame_use use);
 
 /* The table below a table entry, the block behind a level-1 leaf. */
 struct table *table_below(u64 pte);
@@ -89,11 +91,11 @@ struct block *block_behind(u64 pte);
 
 /* A private copy of a shared table: takes one count on all that it names, nothing in it is
  * writable.  The caller still holds its count on `t`.  NULL: no memory. */
-struct table *must_check table_derive(const struct table *t);
+struct table *must_check table_derive(const struct table *t, enum frame_use use);
 
 /* A level-0 table of 512 pieces over the contiguous block `b`, whose count it takes over
  * from the level-1 leaf that the caller replaces by it.  NULL: no memory. */
-struct table *must_check table_split(struct block *b);
+struct table *must_check table_split(struct block *b, enum frame_use use);
 
 /* Sets an entry and keeps the record's bitmaps and bounds true.  The table is the caller's
  * alone.  Counts are the caller's business. */
@@ -129,11 +131,11 @@ u32 table_dissolve(struct table *t);
 /* Frames of a block's slots that only a record remembers: slots minus `n_pieces` mapped. */
 u64 table_n_pieces(const struct table *t);
 
-/* Idle work: keeps a few zeroed roots ready; returns whether there is more of that to do. */
-bool table_roots_ahead(void);
-
-/* Gives the roots kept ready back to the free frames (memory is short, or an audit). */
-void table_roots_drain(void);
+/* Puts the records of `n_tables` tables aside, and `n_roots` roots as they stand: four frames in one piece.
+ * False: no memory, nothing has changed. */
+bool must_check table_promise(u32 n_tables, u32 n_roots);
+void table_unpromise(u32 n_tables, u32 n_roots);
+struct promise table_promised(void); /* all of that; n_frames is not its business */
 
 /* How many records exist, for the audit. */
 u64 table_n_records(void);

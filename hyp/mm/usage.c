@@ -115,11 +115,16 @@ static void count_table(struct table *t, struct space_usage *u)
 	}
 }
 
-void space_usage_next(struct space *s, struct space_usage *u)
+void space_usage_locked(struct space *s, struct space_usage *u)
 {
 	memset(u, 0, sizeof(*u));
-	lock_acquire(&s->lock);
 	count_table(s->root, u);
+}
+
+void space_usage_next(struct space *s, struct space_usage *u)
+{
+	lock_acquire(&s->lock);
+	space_usage_locked(s, u);
 	lock_release(&s->lock);
 }
 

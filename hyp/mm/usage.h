@@ -27,6 +27,7 @@ void space_usage(struct space *s, struct space_usage *u);
  */
 void usage_round(void);
 void space_usage_next(struct space *s, struct space_usage *u);
+void space_usage_locked(struct space *s, struct space_usage *u); /* its lock is held */
 
 /* All memory that spaces have, each frame in one figure only. */
 struct usage_sum {

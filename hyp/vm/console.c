@@ -19,7 +19,7 @@ void vm_console_put(struct vm *vm, char c)
 
 	assert(lock_is_held(&vm->dev_lock));
 	if (con->ring == NULL)
-		con->ring = pages_alloc(0);
+		con->ring = pages_alloc(0, FRAME_FOR_GUEST);
 	if (con->ring == NULL) {
 		con->dropped++;
 		return;

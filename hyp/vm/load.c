@@ -103,7 +103,7 @@ static enum err load_tree(struct vm *vm, const struct vm_config *c, const struct
                           const char **why)
 {
 	gpa_t initrd = GPA(c->initrd_len != 0 ? vm->ram.base.v + l->initrd : 0);
-	u8 *tree = pages_alloc(FDT_ORDER);
+	u8 *tree = pages_alloc(FDT_ORDER, FRAME_FOR_GUEST);
 	enum err e = ERR_NOMEM;
 	u32 len;
 	int result;

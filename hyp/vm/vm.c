@@ -33,8 +33,8 @@ static struct vm_list_head vms = TAILQ_HEAD_INITIALIZER(vms); /* VM_NAMED, by id
 static struct vm_list_head nameless = TAILQ_HEAD_INITIALIZER(nameless);
 static u32 n_vms, last_id;
 static struct time_cost last_kill; /* list_lock */
-static struct pool vm_pool = POOL_INIT("vm", struct vm);
-static struct pool vcpu_pool = POOL_INIT("vcpu", struct vcpu);
+static struct pool vm_pool = POOL_INIT("vm", struct vm, FRAME_FOR_GUEST);
+static struct pool vcpu_pool = POOL_INIT("vcpu", struct vcpu, FRAME_FOR_GUEST);
 
 enum err vm_refuse(enum err e, const char **why, const char *fmt, ...)
 {

@@ -382,7 +382,7 @@ static __attribute__((unused)) void fake_done(struct vm *vm, u32 number)
 
 static void fake_bundle(void)
 {
-	void *blob = pages_alloc(FAKE_BLOB_ORDER);
+	void *blob = pages_alloc(FAKE_BLOB_ORDER, FRAME_FOR_GUEST);
 	u64 cells = cpu_to_fdt64(FAKE_RAM_LEN);
 	u8 expect[FAKE_CLONES][32];
 	int error = 0;

@@ -21,7 +21,7 @@ u64 mm_settle(void)
 		while (space_reap(1000))
 			continue;
 	}
-	table_roots_drain();
+	root_drain();
 	for (fake_hart = 0; fake_hart < fake_n_harts; fake_hart++)
 		frame_flush_cache();
 	fake_hart = was;

@@ -251,7 +251,7 @@ static void stray_table(void)
 			continue;
 		stray = NULL;
 	} else {
-		stray = table_alloc(0);
+		stray = table_alloc(0, FRAME_FOR_TABLE);
 	}
 }
 
@@ -270,6 +270,49 @@ static void stray_block(void)
 static void free_lists(void)
 {
 	free_frame->class ^= FRAME_POOL ^ FRAME_FREE;
+}
+
+static void promise_of_nobody(void)
+{
+	own.promise.n_tables ^= 1;
+}
+
+/* What only a first or a second call does. */
+static bool is_second(void)
+{
+	static u32 n;
+
+	return n++ % 2 == 1;
+}
+
+static void frames_promised(void)
+{
+	if (is_second())
+		frame_unpromise(5);
+	else
+		assert_true(frame_promise(5));
+}
+
+static void tables_promised(void)
+{
+	if (is_second())
+		table_unpromise(1, 1);
+	else
+		assert_true(table_promise(1, 1));
+}
+
+static void frames_missing(void)
+{
+	static u64 n;
+
+	if (is_second()) {
+		mm_uneat();
+		frame_unpromise(n);
+		return;
+	}
+	n = frame_n_for_guests() - 100;
+	assert_true(frame_promise(n));
+	mm_eat(FRAME_PROMISED, UINT64_MAX);
 }
 
 #define CASE(fn_, words_)                                    \
@@ -298,6 +341,10 @@ static const struct {
 	CASE(root_not_armed, "armed table below"),
 	CASE(block_not_armed, "writable 2 MiB leaf, and not armed"),
 	CASE(shared_and_armed, "armed and shared table"),
+	CASE(promise_of_nobody, "promise of a space that is not reserved"),
+	CASE(frames_promised, "promised frames and promises disagree"),
+	CASE(tables_promised, "tables put aside and promises disagree"),
+	CASE(frames_missing, "promised frames are missing"),
 	CASE(armed_template, "template is armed"),
 	CASE(leaf_bitmap, "bitmap of counted leaves"),
 	CASE(piece_bitmap, "bitmap of counted leaves"),

@@ -238,14 +238,25 @@ static void test_reserve(void **state)
 		assert_null(frame_alloc_zeroed(FRAME_FOR_GUEST));
 	}
 	mm_uneat();
+	fake_hart = 1;
 	while (frame_zero_ahead())
 		continue;
-	while (frame_n_listed() > reserve - 128) /* so that the stock does not make up for it */
-		mm_eat(FRAME_FOR_PANDO, 1);
-	assert_null(frame_alloc_zeroed(FRAME_FOR_GUEST));
+	fake_hart = 0;
+	mm_eat(FRAME_FOR_PANDO, UINT64_MAX);
+	fake_hart = 1;
+	assert_null(frame_alloc_zeroed(FRAME_FOR_GUEST)); /* the reserve comes before its stock */
+	fake_hart = 0;
+	mm_uneat();
+	fake_hart = 1;
+	mm_eat(FRAME_FOR_GUEST, 1);
+	fake_hart = 0;
+	mm_eat(FRAME_FOR_PANDO, UINT64_MAX);
+	fake_hart = 1;
+	assert_null(frame_alloc(FRAME_FOR_GUEST));
+	fake_hart = 0;
 	mm_uneat();
 	mm_eat(FRAME_FOR_GUEST, UINT64_MAX);
-	assert_false(table_roots_ahead());
+	assert_false(root_ahead());
 	assert_int_equal(frame_n_free(), reserve);
 	mm_uneat();
 }
@@ -314,7 +325,7 @@ static void test_pages(void **state)
 	(void)state;
 	fake_machine(32, 1);
 	n_free = frame_n_free();
-	pages = pages_alloc(3);
+	pages = pages_alloc(3, FRAME_FOR_PANDO);
 	assert_non_null(pages);
 	for (u64 k = 0; k < 8 * PAGE_SIZE; k++)
 		assert_int_equal(pages[k], 0);
@@ -323,7 +334,7 @@ static void test_pages(void **state)
 	pages_free(pages, 3);
 	assert_int_equal(frame_n_free(), n_free);
 	frame_fail_after(1);
-	assert_null(pages_alloc(0));
+	assert_null(pages_alloc(0, FRAME_FOR_PANDO));
 }
 
 int main(void)

@@ -378,7 +378,7 @@ static void test_ready_roots_are_given_up(void **state)
 {
 	(void)state;
 	start();
-	while (table_roots_ahead())
+	while (root_ahead())
 		continue;
 	while (mm_eat(FRAME_FOR_GUEST, UINT64_MAX) > 0)
 		continue;
