@@ -108,6 +108,8 @@ static enum err load_tree(struct vm *vm, const struct vm_config *c, const struct
 	u32 len;
 	int result;
 
+	if (tree == NULL && space_relieve())
+		tree = pages_alloc(FDT_ORDER, FRAME_FOR_GUEST);
 	if (tree == NULL)
 		return vm_refuse(ERR_NOMEM, why, "no memory for the device tree");
 	result = device_ops->build_fdt(vm, c, initrd, c->initrd_len, tree, FDT_ROOM);

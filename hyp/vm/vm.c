@@ -64,9 +64,16 @@ static void init_vcpu(struct vcpu *v, struct vm *vm, u32 id)
 	sched_add(v);
 }
 
+static void *record_alloc(struct pool *p)
+{
+	void *record = pool_alloc_raw(p);
+
+	return record == NULL && space_relieve() ? pool_alloc_raw(p) : record;
+}
+
 struct vm *vm_alloc(u32 n_vcpus)
 {
-	struct vm *vm = pool_alloc_raw(&vm_pool);
+	struct vm *vm = record_alloc(&vm_pool);
 
 	if (vm == NULL)
 		return NULL;
@@ -92,7 +99,7 @@ struct vm *vm_alloc(u32 n_vcpus)
 	memset(&vm->console, 0, sizeof(vm->console));
 	memset(&vm->stats, 0, sizeof(vm->stats));
 	for (vm->n_vcpus = 0; vm->n_vcpus < n_vcpus; vm->n_vcpus++) {
-		struct vcpu *v = pool_alloc_raw(&vcpu_pool);
+		struct vcpu *v = record_alloc(&vcpu_pool);
 
 		if (v == NULL) {
 			vm_free(vm);
