@@ -80,38 +80,63 @@ static COLD u64 vmid_assign(struct tlb *t)
 	return tag;
 }
 
+static u64 vmid_in(u64 tag)
+{
+	return tag & (BIT(VMID_BITS) - 1);
+}
+
 static u64 vmid_of(const struct tlb *t)
 {
-	return atomic_load(&t->vmid_tag) & (BIT(VMID_BITS) - 1);
+	return vmid_in(atomic_load(&t->vmid_tag));
 }
 
 /* ---- windows ---- */
 
-/* Loads what this hart has not loaded, flushes what it has not flushed.  The window is open. */
-static COLD void catch_up(struct window *w, struct tlb *t, u64 tag, u64 gen)
+/* Drops what this hart still remembers by the VMID, and may not. */
+static void flush_owed(struct window *w, struct tlb *t, u64 tag, u64 gen)
 {
-	u64 vmid = tag & (BIT(VMID_BITS) - 1);
-	u64 hgatp =
-		HGATP_MODE_SV39X4 | vmid << HGATP_VMID_SHIFT | atomic_load(&t->root) >> PAGE_SHIFT;
 	u32 h = hart_index();
 
-	if (w->hgatp != hgatp) {
-		guest_set_hgatp(hgatp);
-		w->hgatp = hgatp;
-	}
 	if (w->vmid_gen != tag >> VMID_BITS) {
 		hfence_gvma_all(); /* pairs with the roll-over in vmid_assign() */
 		w->vmid_gen = tag >> VMID_BITS;
 	}
+	if (t->seen_gen[h] != gen) {
+		hfence_gvma_vmid(vmid_in(tag)); /* pairs with the stores before fence_others() */
+		fence_i();                      /* new frames may have been code of others */
+		t->seen_gen[h] = gen;
+	}
+}
+
+/*
+ * Loads what this hart has not loaded, flushes what it has not flushed.  The window is open.
+ *
+ * Hardware may walk as soon as hgatp names the VMID, and what the hart remembers by it may lead into
+ * tables that were freed while another VMID was loaded: flush first.  Where the VMID is loaded these tables
+ * still stand, since the hart's epoch is old, and its walks go on until hgatp has changed: flush last.
+ */
+static COLD void catch_up(struct window *w, struct tlb *t, u64 tag, u64 gen)
+{
+	u64 hgatp = HGATP_MODE_SV39X4 | vmid_in(tag) << HGATP_VMID_SHIFT |
+	            atomic_load(&t->root) >> PAGE_SHIFT;
+	bool is_loaded = vmid_in(w->hgatp >> HGATP_VMID_SHIFT) == vmid_in(tag);
+	bool has_rolled_over = w->vmid_gen != tag >> VMID_BITS;
+	u32 h = hart_index();
+
+	if (!is_loaded)
+		flush_owed(w, t, tag, gen);
+	if (w->hgatp != hgatp) {
+		guest_set_hgatp(hgatp);
+		w->hgatp = hgatp;
+	}
+	if (is_loaded)
+		flush_owed(w, t, tag, gen);
+	else if (has_rolled_over)
+		hfence_gvma_all(); /* of what was loaded until now, too: its VMID is anybody's */
 	w->tag = tag;
 	if (t->seen_tag[h] != tag) {
 		hfence_vvma_all(); /* the VMID was another's before the roll-over */
 		t->seen_tag[h] = tag;
-	}
-	if (t->seen_gen[h] != gen) {
-		hfence_gvma_vmid(vmid); /* pairs with the stores before fence_others() */
-		fence_i();              /* new frames may have been code of others */
-		t->seen_gen[h] = gen;
 	}
 }
 
@@ -165,8 +190,10 @@ void tlb_unload(void)
 	w->hgatp = HGATP_MODE_SV39X4 | (ptr_hpa(nowhere).v >> PAGE_SHIFT & HGATP_PPN);
 	guest_set_hgatp(w->hgatp);
 	w->tag = 0;
-	if (machine.vmid_bits == 0)
-		w->vmid_gen = 0; /* the next space has the same VMID: it flushes first */
+	if (machine.vmid_bits == 0) {
+		hfence_gvma_all(); /* the next space has the same VMID, and our tables may go */
+		w->vmid_gen = 0;   /* that there was nothing here must go, too, before it runs */
+	}
 	atomic_store_explicit(&w->epoch, EPOCH_IDLE, memory_order_release);
 }
 
