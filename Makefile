@@ -207,11 +207,21 @@ host-files: $(HOST_TESTS)
 
 $(HOST_TESTS): $(BUILD)/host/%: $(BUILD)/host/tests/host/%.o $(BUILD)/host/libpando.a
 	@echo "  LD   $@"
-	@$(HOSTCC) $(HOST_CFLAGS) -o $@ $^ -lcmocka -lfdt
+	@$(HOSTCC) $(HOST_CFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka -lfdt
 
 $(BUILD)/host/libpando.a: $(HOST_OBJ)
 	@rm -f $@
 	@ar rcs $@ $^
+
+# The memory core again, with a call before each access: the harts of test_interleave take turns there (crew.h).
+CREW_OBJ := $(patsubst %.c,$(BUILD)/host/crew/%.o,$(wildcard hyp/mm/*.c))
+
+$(BUILD)/host/test_interleave: $(CREW_OBJ)
+
+$(BUILD)/host/crew/%.o: %.c Makefile
+	@echo "  HOSTCC $< (crew)"
+	@mkdir -p $(@D)
+	@$(HOSTCC) $(HOST_CPPFLAGS) $(STD) $(WARN) -Wno-tsan -O1 -fsanitize=thread -c -o $@ $<
 
 # The decoder's cases come from the assembler's own output.
 $(BUILD)/host/insn_cases.h: scripts/gen-insn-cases

@@ -24,11 +24,21 @@ struct machine machine;
 void (*fake_on_kick)(u32 hart);
 void (*fake_on_release)(const struct spinlock *l);
 void (*fake_on_wait)(void);
+void (*fake_on_step)(void);
+void (*fake_on_blocked)(void);
+void (*fake_on_walk)(hpa_t table);
+u32 fake_rank_without_effect;
 u32 fake_n_kicks[HART_MAX], fake_n_fences[HART_MAX][FAKE_N_FENCES];
 u64 fake_fence_addr, fake_fence_id, fake_fence_hgatp;
 
 static bool in_guest[HART_MAX];
 static u64 ram_len;
+
+static void step(void)
+{
+	if (fake_on_step)
+		fake_on_step();
+}
 
 _Noreturn void panic(const char *fmt, ...)
 {
@@ -81,7 +91,11 @@ u64 hart_id(u32 index)
 	return index;
 }
 
-void hart_relax(void) {}
+void hart_relax(void)
+{
+	if (fake_on_blocked)
+		fake_on_blocked();
+}
 
 void hart_wait(void)
 {
@@ -99,6 +113,7 @@ u32 hart_events(void)
 
 void hart_kick(u32 index)
 {
+	step();
 	fake_n_kicks[index]++;
 	if (fake_on_kick)
 		fake_on_kick(index);
@@ -131,7 +146,7 @@ u64 time_ns_to_ticks(u64 ns)
 	return ns / 100;
 }
 
-/* ---- locks: order and pairing are checked, there is nobody to wait for ---- */
+/* ---- locks: order and pairing are checked; who finds one taken lets the others run ---- */
 
 #define HELD_MAX 8
 static const struct spinlock *held[HART_MAX][HELD_MAX];
@@ -142,7 +157,12 @@ static void hold(struct spinlock *l, bool twin)
 	u32 n = n_held[fake_hart];
 
 	assert(n < HELD_MAX && l->rank > 0);
-	assert(atomic_load(&l->next) == atomic_load(&l->owner));
+	step();
+	while (atomic_load(&l->next) != atomic_load(&l->owner) &&
+	       l->rank != fake_rank_without_effect) {
+		assert(fake_on_blocked && !lock_is_held(l));
+		fake_on_blocked();
+	}
 	if (n > 0)
 		assert(held[fake_hart][n - 1]->rank < l->rank ||
 		       (twin && held[fake_hart][n - 1]->rank == l->rank));
@@ -167,6 +187,7 @@ void lock_release(struct spinlock *l)
 {
 	u32 n = n_held[fake_hart], k = 0;
 
+	step();
 	while (k < n && held[fake_hart][k] != l)
 		k++;
 	assert(k < n);
@@ -345,6 +366,7 @@ static struct tlb_entry *tlb_keep(u32 h, u64 vmid, u64 gpa, u32 level, const u64
 
 static void note(enum fake_fence kind, u64 addr, u64 id)
 {
+	step();
 	fake_n_fences[fake_hart][kind]++;
 	fake_fence_addr = addr;
 	fake_fence_id = id;
@@ -398,6 +420,7 @@ void fence_i(void)
 
 void guest_set_hgatp(u64 hgatp)
 {
+	step();
 	csr_write(hgatp, hgatp);
 }
 
@@ -407,9 +430,18 @@ void fake_enter(u32 h, struct space *s, u32 vcpu_id)
 {
 	u32 was = fake_hart;
 
-	assert(!in_guest[h]);
 	fake_hart = h;
 	space_attach(s, vcpu_id, false);
+	fake_hart = was;
+	fake_enter_again(h, s);
+}
+
+void fake_enter_again(u32 h, struct space *s)
+{
+	u32 was = fake_hart;
+
+	assert(!in_guest[h]);
+	fake_hart = h;
 	space_enter(s);
 	fake_hart = was;
 	in_guest[h] = true;
@@ -431,53 +463,61 @@ bool fake_is_in_guest(u32 h)
 	return in_guest[h];
 }
 
-u8 *fake_access(u32 h, u64 gpa, bool is_store)
+/* What hart `h` finds for gpa, in its TLB or else in memory: the last entry, and where it leads. */
+static u64 walk(u32 h, u64 gpa, u32 *level, u64 *hpa)
 {
 	u32 was = fake_hart;
-	u64 hgatp, vmid, table;
+	u64 hgatp, vmid;
 
-	assert(in_guest[h]);
 	fake_hart = h;
 	hgatp = csr_read(hgatp);
 	fake_hart = was;
 	vmid = hgatp >> HGATP_VMID_SHIFT & 0xffff;
-	table = (hgatp & (BIT(44) - 1)) << PAGE_SHIFT;
-	for (u32 level = 2;; level--) {
-		struct tlb_entry *e = tlb_find(h, vmid, gpa, level);
+	*hpa = (hgatp & HGATP_PPN) << PAGE_SHIFT;
+	for (*level = 2;; (*level)--) {
+		struct tlb_entry *e = tlb_find(h, vmid, gpa, *level);
 
 		if (!e || !e->live) {
-			u64 *pte = hpa_ptr(HPA(table));
+			u64 *pte = hpa_ptr(HPA(*hpa));
 
-			e = tlb_keep(h, vmid, gpa, level, &pte[pte_index(GPA(gpa), level)]);
+			if (fake_on_walk)
+				fake_on_walk(HPA(*hpa));
+			assert(frame_of(HPA(*hpa))->class == FRAME_TABLE);
+			e = tlb_keep(h, vmid, gpa, *level, &pte[pte_index(GPA(gpa), *level)]);
 		}
 		if (!(e->pte & PTE_V))
-			return NULL;
-		table = pte_hpa(e->pte).v;
-		if (pte_is_table(e->pte))
-			continue;
-		assert(e->pte & PTE_U);
-		if (is_store && !(e->pte & PTE_W))
-			return NULL;
-		return (u8 *)hpa_ptr(HPA(table)) + (gpa & ((PAGE_SIZE << (9 * level)) - 1));
+			return 0;
+		*hpa = pte_hpa(e->pte).v;
+		if (!pte_is_table(e->pte))
+			return e->pte;
 	}
+}
+
+u8 *fake_access(u32 h, u64 gpa, bool is_store)
+{
+	u32 level;
+	u64 hpa, pte;
+
+	assert(in_guest[h]);
+	pte = walk(h, gpa, &level, &hpa);
+	if (!pte)
+		return NULL;
+	assert(pte & PTE_U);
+	if (is_store && !(pte & PTE_W))
+		return NULL;
+	return (u8 *)hpa_ptr(HPA(hpa)) + (gpa & ((PAGE_SIZE << (9 * level)) - 1));
 }
 
 void fake_speculate(u32 h, u64 gpa)
 {
-	u32 was = fake_hart;
-	hpa_t at;
+	u32 was = fake_hart, level;
+	u64 hpa;
 
 	fake_hart = h;
-	at = HPA((csr_read(hgatp) & HGATP_PPN) << PAGE_SHIFT);
+	hpa = (csr_read(hgatp) & HGATP_PPN) << PAGE_SHIFT;
 	fake_hart = was;
-	for (u32 level = 2; at.v >= FAKE_RAM_BASE && at.v - FAKE_RAM_BASE < ram_len; level--) {
-		u64 pte = ((u64 *)hpa_ptr(at))[pte_index(GPA(gpa), level)];
-
-		assert(frame_of(at)->class == FRAME_TABLE);
-		if (!pte_is_table(pte))
-			break;
-		at = pte_hpa(pte);
-	}
+	if (hpa >= FAKE_RAM_BASE && hpa - FAKE_RAM_BASE < ram_len)
+		walk(h, gpa, &level, &hpa);
 }
 
 u8 *fake_touch(u32 h, struct space *s, u64 gpa, bool is_store)
@@ -527,6 +567,10 @@ void fake_machine(u32 mib, u32 n_harts)
 	fake_on_kick = NULL;
 	fake_on_release = NULL;
 	fake_on_wait = NULL;
+	fake_on_step = NULL;
+	fake_on_blocked = NULL;
+	fake_on_walk = NULL;
+	fake_rank_without_effect = 0;
 	assert(frame_init(&ram, 1, NULL, 0) == ERR_OK);
 	space_init_all();
 }

@@ -37,6 +37,16 @@ extern void (*fake_on_release)(const struct spinlock *l);
 /* What happens while the hart waits in hart_wait(). */
 extern void (*fake_on_wait)(void);
 
+/* For tests in which the harts really take turns (crew.h); default: nothing, and it is an error to wait. The first is
+ * called before each lock, fence, kick and CSR that others can notice: earlier stores are visible by then. The second
+ * when the hart cannot go on before another has run. The third before a page-table walk reads `table`. */
+extern void (*fake_on_step)(void);
+extern void (*fake_on_blocked)(void);
+extern void (*fake_on_walk)(hpa_t table);
+
+/* Locks of this rank keep nobody out. */
+extern u32 fake_rank_without_effect;
+
 /* Fences executed so far by each hart, by kind, and of the last its operands and the hart's hgatp. */
 enum fake_fence {
 	FAKE_GVMA_ALL,
@@ -54,14 +64,15 @@ extern u64 fake_fence_addr, fake_fence_id, fake_fence_hgatp;
 
 /* Hart `h` enters / leaves a guest of `s` (a window, as around vcpu_enter()). */
 void fake_enter(u32 h, struct space *s, u32 vcpu_id);
+void fake_enter_again(u32 h, struct space *s); /* the vCPU is loaded already */
 void fake_leave(u32 h);
 bool fake_is_in_guest(u32 h);
 
 /* One access of a hart that is in a guest: the byte's address, or NULL for a guest page fault. */
 u8 *fake_access(u32 h, u64 gpa, bool is_store);
 
-/* A walk for gpa that hart `h` does of its own accord, as hardware may at any time, in HS-mode too: every
- * table that it passes must still be one. */
+/* A walk for gpa that hart `h` does of its own accord, as hardware may at any time, in HS-mode too; it remembers what
+ * it finds. Every table that it reads must still be one. */
 void fake_speculate(u32 h, u64 gpa);
 
 /* Enter, access, take faults until it succeeds, leave.  NULL: the fault could not be resolved. */
