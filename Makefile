@@ -174,8 +174,8 @@ $(BUILD)/linux/.stamp:
 
 INITRD := dir:/dev node:/dev/console=c,5,1 dir:/proc dir:/sys dir:/bin link:/bin/sh=busybox
 INITRD += file:/bin/busybox=$(BUILD)/linux/busybox file:/bin/mailbox=$(BUILD)/linux/mailbox
-INITRD += file:/bin/agent=$(BUILD)/linux/agent
-INITRD_FILES := scripts/mkcpio $(BUILD)/linux/busybox $(BUILD)/linux/mailbox $(BUILD)/linux/agent
+INITRD += file:/bin/agent=$(BUILD)/linux/agent file:/bin/random=$(BUILD)/linux/random
+INITRD_FILES := scripts/mkcpio $(BUILD)/linux/busybox $(BUILD)/linux/mailbox $(BUILD)/linux/agent $(BUILD)/linux/random
 
 $(BUILD)/linux/initrd.cpio: guests/linux/init $(INITRD_FILES)
 	@scripts/mkcpio -o $@ $(INITRD) file:/init=guests/linux/init
@@ -183,7 +183,7 @@ $(BUILD)/linux/initrd.cpio: guests/linux/init $(INITRD_FILES)
 $(BUILD)/linux/mark.cpio: $(BUILD)/linux/mark $(INITRD_FILES)
 	@scripts/mkcpio -o $@ $(INITRD) file:/init=$<
 
-$(BUILD)/linux/mailbox $(BUILD)/linux/agent: $(BUILD)/linux/%: guests/linux/%.c guests/linux/sys.h guests/linux/sha256.h Makefile
+$(BUILD)/linux/mailbox $(BUILD)/linux/agent $(BUILD)/linux/random: $(BUILD)/linux/%: guests/linux/%.c guests/linux/sys.h guests/linux/sha256.h Makefile
 	@$(CROSS)gcc $(TARGET) $(WARN) -std=gnu11 -O2 -ffreestanding -nostdlib -static -Wl,-Ttext=0x10000,--build-id=none -o $@ $<
 
 $(BUILD)/linux/mark: guests/linux/mark.S

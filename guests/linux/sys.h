@@ -10,7 +10,14 @@ typedef unsigned char u8;
 typedef unsigned int u32;
 typedef unsigned long u64;
 
-enum mailbox_reg { READY = 0x08, CLONE_ID = 0x0c, NEXT = 0x14, DONE = 0x18, WINDOW_LEN = 0x20 };
+enum mailbox_reg {
+	READY = 0x08,
+	CLONE_ID = 0x0c,
+	GENERATION = 0x10,
+	NEXT = 0x14,
+	DONE = 0x18,
+	WINDOW_LEN = 0x20
+};
 
 enum {
 	SYS_dup3 = 24,
