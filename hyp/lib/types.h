@@ -63,6 +63,14 @@ struct mem_range {
 #define must_check             __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 
+/* Copies or zeroes a small object of whole, aligned words: gcc makes loads and stores of these, where
+ * memcpy() and memset() would be calls, as it forgets the alignment of what it is given. */
+#define COPY_WORDS(to, from)                                                                       \
+	__builtin_memcpy(__builtin_assume_aligned(&(to), 8), __builtin_assume_aligned(&(from), 8), \
+	                 sizeof(to))
+#define ZERO_WORDS(object) \
+	__builtin_memset(__builtin_assume_aligned(&(object), 8), 0, sizeof(object))
+
 static inline u64 u64_min(u64 a, u64 b)
 {
 	return a < b ? a : b;

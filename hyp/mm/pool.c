@@ -194,6 +194,23 @@ void pool_unpromise(struct pool *p, u64 n)
 	lock_release(&p->lock);
 }
 
+void *page_alloc_raw(enum frame_use use)
+{
+	struct frame *f = frame_alloc(use);
+
+	if (!f)
+		return NULL;
+	f->class = FRAME_POOL;
+	note_frames(1);
+	return hpa_ptr(frame_hpa(f));
+}
+
+void page_free(void *page)
+{
+	note_frames(-1);
+	frame_free(frame_of(ptr_hpa(page)));
+}
+
 void *pages_alloc(u32 order, enum frame_use use)
 {
 	struct frame *f = frame_alloc_order(order, use);

@@ -44,6 +44,10 @@ bool must_check pool_promise(struct pool *p, u64 n);
 void pool_unpromise(struct pool *p, u64 n);
 void *pool_alloc_promised(struct pool *p);
 
+/* One frame for a record, contents undefined: from the hart's stock, without a lock. */
+void *must_check page_alloc_raw(enum frame_use use);
+void page_free(void *page);
+
 /* Whole zeroed frames for records, rings, buffers; freed with the same count of pages. */
 void *must_check pages_alloc(u32 order, enum frame_use use);
 void pages_free(void *pages, u32 order);

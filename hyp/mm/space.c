@@ -72,7 +72,7 @@ static void start_over(struct space *s, struct table *root)
 	s->use = FRAME_FOR_GUEST;
 	s->promise = (struct promise){ 0 };
 	s->recent = NULL;
-	memset(s->breaks, 0, sizeof(s->breaks));
+	ZERO_WORDS(s->breaks);
 	tlb_init(&s->tlb, ptr_hpa(root->pte));
 	list_add(s);
 }
@@ -102,7 +102,7 @@ enum err space_init(struct space *s, const struct region *regions, u32 n)
 /* `child` takes over one count on `root`, which is disarmed and belongs to `s` too. */
 static void stand_on(struct space *child, const struct space *s, struct table *root)
 {
-	memcpy(child->region, s->region, sizeof(child->region));
+	COPY_WORDS(child->region, s->region);
 	child->n_regions = s->n_regions;
 	child->family = s->family;
 	start_over(child, root);

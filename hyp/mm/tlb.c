@@ -52,11 +52,9 @@ void tlb_init(struct tlb *t, hpa_t root)
 	atomic_init(&t->root, root.v);
 	atomic_init(&t->vmid_tag, 0);
 	atomic_init(&t->fence_gen, 1); /* seen_gen 0: every hart flushes first */
-	for (u32 h = 0; h < HART_MAX; h++) {
-		t->seen_gen[h] = 0;
-		t->seen_tag[h] = 0;
-		t->last_vcpu[h] = 0;
-	}
+	ZERO_WORDS(t->seen_gen);
+	ZERO_WORDS(t->seen_tag);
+	ZERO_WORDS(t->last_vcpu);
 }
 
 /* ---- VMIDs ---- */

@@ -44,42 +44,55 @@ enum err vm_freeze(struct vm *vm)
 }
 
 /* "linux" and 17 make "linux.17"; what does not fit is taken from the template's name. */
-static void name_child(struct vm *child, const char *parent, u32 number)
+static void name_child(struct vm *child, const struct vm *parent, u32 number)
 {
 	char digits[U32_DIGITS];
-	u32 n_digits = 0, n = 0;
+	u32 n_digits = 0, n;
 
 	do {
 		digits[n_digits++] = (char)('0' + number % 10);
 		number /= 10;
 	} while (number != 0);
-	while (n < VM_NAME_LEN - 2 - n_digits && parent[n] != 0) {
-		child->name[n] = parent[n];
-		n++;
-	}
+	COPY_WORDS(child->name, parent->name);
+	n = (u32)u64_min(parent->name_len, VM_NAME_LEN - 2 - n_digits);
 	child->name[n++] = '.';
 	while (n_digits != 0)
 		child->name[n++] = digits[--n_digits];
 	child->name[n] = 0;
+	child->name_len = n;
 }
 
-/* `from` does not run; `to` does not either, or has never run. */
+static u64 read_quiet(const _Atomic u64 *p)
+{
+	return atomic_load_explicit(p, memory_order_relaxed);
+}
+
+static u32 read_quiet32(const _Atomic u32 *p)
+{
+	return atomic_load_explicit(p, memory_order_relaxed);
+}
+
+/* `from` does not run; `to` does not either, or has never run: locks order their fields, which
+ * are atomic for the sake of those that run. */
 static void copy_vcpu(struct vcpu *to, const struct vcpu *from)
 {
+	u32 holds = read_quiet32(&from->holds) & HOLDS_OF_GUEST;
+
 	to->regs = from->regs;
 	to->csrs = from->csrs;
 	to->fp = from->fp;
-	atomic_store(&to->raise, atomic_load(&from->raise));
-	atomic_store(&to->requests, atomic_load(&from->requests));
-	atomic_store(&to->holds, (atomic_load(&from->holds) & HOLDS_OF_GUEST) | HOLD_PAUSED);
-	atomic_store(&to->hsm, atomic_load(&from->hsm));
+	atomic_init(&to->raise, read_quiet(&from->raise));
+	atomic_init(&to->requests, read_quiet32(&from->requests) & ~(u32)VREQ_RESCHED);
+	atomic_init(&to->holds, holds | HOLD_PAUSED);
+	atomic_init(&to->hsm, read_quiet32(&from->hsm));
 	to->in_wfi = from->in_wfi;
 	to->soft_deadline = from->soft_deadline;
 	to->last_hart = 0;
 	to->n_fences = 0;
 }
 
-/* All but the space. Both VMs are quiet; dev_lock of `from` is not needed: nothing changes it. */
+/* All but the space.  Both VMs are quiet; dev_lock of `from` is not needed: nothing changes it.
+ * Nor is that of `to` if nobody has heard of it yet. */
 static void copy_state(struct vm *to, const struct vm *from)
 {
 	assert(to->n_vcpus == from->n_vcpus);
@@ -98,7 +111,7 @@ static void commit_child(struct vm *child, struct vm *parent)
 	u32 number = ++parent->n_clones_made;
 
 	child->clone_id = number;
-	name_child(child, parent->name, number);
+	name_child(child, parent, number);
 	child->ram = parent->ram;
 	child->window = parent->window;
 	child->policy = parent->policy;
@@ -175,7 +188,9 @@ enum err vm_reset(struct vm *vm)
 	for (u32 i = 0; i < vm->n_vcpus; i++)
 		sched_forget_frames(vm->vcpu[i]);
 	space_reset(&vm->space, &vm->template->space);
+	lock_acquire(&vm->dev_lock);
 	copy_state(vm, vm->template);
+	lock_release(&vm->dev_lock);
 	vm->off_reason = NULL;
 	vm->result_len = 0;
 	/* It starts anew: what it does from now on is measured from now. */

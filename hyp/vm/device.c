@@ -42,11 +42,9 @@ void device_init(struct vm *vm)
 
 void device_cloned(struct vm *vm)
 {
-	lock_acquire(&vm->dev_lock);
 	for (u32 i = 0; i < device_ops->n_types; i++)
 		if (device_ops->types[i]->cloned != NULL)
 			device_ops->types[i]->cloned(vm, device_state(vm, i));
-	lock_release(&vm->dev_lock);
 }
 
 enum mmio device_access(struct vcpu *v, gpa_t gpa, u32 len, bool is_store, u64 *value)

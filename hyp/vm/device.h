@@ -4,7 +4,7 @@
  *
  * Each device type has a slice of vm->dev_state; a clone copies the slices, then
  * calls `cloned` for what must differ.  All calls but `fdt` come with
- * vm->dev_lock held.
+ * vm->dev_lock held, or before anybody else can reach the VM (`cloned`).
  */
 #ifndef VM_DEVICE_H
 #define VM_DEVICE_H
@@ -54,8 +54,11 @@ void *device_state(struct vm *vm, u32 type_index);
 /* Bytes of vm->dev_state that the devices use: what a clone copies. */
 u64 device_state_len(void);
 
-/* Calls `init`, or `cloned` after the state was copied, of every device; takes dev_lock. */
+/* Calls `init` of every device; takes dev_lock. */
 void device_init(struct vm *vm);
+
+/* Calls `cloned` of every device, after the state was copied.  The caller has dev_lock, or the
+ * VM is so new that nobody else can reach it. */
 void device_cloned(struct vm *vm);
 
 /* Finds the device at `gpa` and performs the access; takes dev_lock.

@@ -24,7 +24,9 @@
 
 #define RAM_BASE    0x80000000UL
 #define RAM_LEN_MAX (1UL << 40) /* well below Sv39x4's 2^41 */
-#define WINDOW_LEN  BLOCK_SIZE  /* right after RAM: the same level-1 table serves both */
+_Static_assert(VM_NEW == 0 && VM_UNLISTED == 0, "what a record's zeroes mean");
+
+#define WINDOW_LEN BLOCK_SIZE /* right after RAM: the same level-1 table serves both */
 
 TAILQ_HEAD(vm_list_head, vm);
 
@@ -33,7 +35,6 @@ static struct vm_list_head vms = TAILQ_HEAD_INITIALIZER(vms); /* VM_NAMED, by id
 static struct vm_list_head nameless = TAILQ_HEAD_INITIALIZER(nameless);
 static u32 n_vms, last_id;
 static struct time_cost last_kill; /* list_lock */
-static struct pool vm_pool = POOL_INIT("vm", struct vm, FRAME_FOR_GUEST);
 static struct pool vcpu_pool = POOL_INIT("vcpu", struct vcpu, FRAME_FOR_GUEST);
 
 enum err vm_refuse(enum err e, const char **why, const char *fmt, ...)
@@ -59,47 +60,49 @@ static void init_vcpu(struct vcpu *v, struct vm *vm, u32 id)
 	v->last_hart = 0;
 	lock_init(&v->fence_lock, LOCK_VCPU_FENCE);
 	v->n_fences = 0;
-	memset(v->exits, 0, sizeof(v->exits));
+	ZERO_WORDS(v->exits);
 	v->guest_ticks = 0;
 	sched_add(v);
 }
 
-static void *record_alloc(struct pool *p)
+static struct vm *alloc_record(void)
 {
-	void *record = pool_alloc_raw(p);
+	struct vm *vm = page_alloc_raw(FRAME_FOR_GUEST);
 
-	return record == NULL && space_relieve() ? pool_alloc_raw(p) : record;
+	return vm == NULL && space_relieve() ? page_alloc_raw(FRAME_FOR_GUEST) : vm;
+}
+
+static struct vcpu *alloc_vcpu(struct vm *vm, u32 id)
+{
+	struct vcpu *v;
+
+	if (id == 0)
+		return &vm->boot_vcpu;
+	v = pool_alloc_raw(&vcpu_pool);
+	return v == NULL && space_relieve() ? pool_alloc_raw(&vcpu_pool) : v;
+}
+
+static void free_vcpu(struct vcpu *v)
+{
+	sched_remove(v);
+	sched_forget_frames(v);
+	if (v->id != 0)
+		pool_free(&vcpu_pool, v);
 }
 
 struct vm *vm_alloc(u32 n_vcpus)
 {
-	struct vm *vm = record_alloc(&vm_pool);
+	struct vm *vm = alloc_record();
 
 	if (vm == NULL)
 		return NULL;
-	atomic_init(&vm->state, VM_NEW);
+	memset(&vm->state, 0, offsetof(struct vm, vcpu) - offsetof(struct vm, state));
 	atomic_init(&vm->refs, 1);
 	lock_init(&vm->lock, LOCK_VM);
 	lock_init(&vm->dev_lock, LOCK_DEV);
 	vm->space.root = NULL;
-	vm->template = NULL;
-	vm->clone_id = 0;
-	vm->generation = 0;
-	vm->n_clones_made = 0;
-	vm->time_delta = 0;
-	vm->frozen_time = 0;
-	vm->gate.leader = NULL;
-	vm->hold_at_ready = false;
-	atomic_init(&vm->events, 0);
-	atomic_init(&vm->on_event_list, 0);
-	vm->result_len = 0;
-	vm->off_reason = NULL;
-	vm->is_stilled = false;
-	vm->listing = VM_UNLISTED;
-	memset(&vm->console, 0, sizeof(vm->console));
-	memset(&vm->stats, 0, sizeof(vm->stats));
 	for (vm->n_vcpus = 0; vm->n_vcpus < n_vcpus; vm->n_vcpus++) {
-		struct vcpu *v = record_alloc(&vcpu_pool);
+		struct vcpu *v = alloc_vcpu(vm, vm->n_vcpus);
 
 		if (v == NULL) {
 			vm_free(vm);
@@ -114,16 +117,13 @@ struct vm *vm_alloc(u32 n_vcpus)
 void vm_free(struct vm *vm)
 {
 	assert(vm->listing == VM_UNLISTED);
-	for (u32 i = 0; i < vm->n_vcpus; i++) {
-		sched_remove(vm->vcpu[i]);
-		sched_forget_frames(vm->vcpu[i]);
-		pool_free(&vcpu_pool, vm->vcpu[i]);
-	}
+	for (u32 i = 0; i < vm->n_vcpus; i++)
+		free_vcpu(vm->vcpu[i]);
 	if (vm->space.root != NULL)
 		space_fini(&vm->space);
 	if (vm->console.ring != NULL)
 		pages_free(vm->console.ring, 0);
-	pool_free(&vm_pool, vm);
+	page_free(vm);
 }
 
 /* The number at the start of `text`, and what follows it; 0: none, or beyond all of ours. */
@@ -241,6 +241,7 @@ static enum err check_config(const struct vm_config *c, const char **why)
 static enum err build(struct vm *vm, const struct vm_config *c, const char **why)
 {
 	memcpy(vm->name, c->name, VM_NAME_LEN);
+	vm->name_len = (u32)strlen(c->name);
 	vm->stats.created = time_now();
 	vm->hold_at_ready = c->hold_at_ready;
 	vm->policy = c->policy;

@@ -2,8 +2,8 @@
 /*
  * A VM: a space, vCPUs, device state; and what is done to a whole one.
  *
- * A VM record is one pool object with its device state inside, so that a clone is
- * a copy of that object, of its vCPUs, and one more reference to a frozen root.
+ * A VM record is one frame, with its first vCPU and its device state inside, so that a
+ * clone is a copy of what lies there, and one more reference to a frozen root.
  *
  * Legend: I set at birth; a atomic; m vm->lock; d vm->dev_lock; l list lock.
  */
@@ -77,37 +77,43 @@ struct vm_stats {
 };
 
 struct vm {
-	u32 id;                   /* I: unique, never reused */
-	char name[VM_NAME_LEN];   /* I */
-	_Atomic u32 state;        /* a: enum vm_state, changed under m */
-	_Atomic u32 refs;         /* a: the list's, one per clone for its template, one per user */
-	struct spinlock lock;     /* LOCK_VM: life cycle */
-	struct spinlock dev_lock; /* LOCK_DEV: dev_state, console */
-	struct space space;       /* own lock */
-	struct vm *template;      /* I: whose clone it is; holds a reference */
-	u32 clone_id;             /* I: 0 booted; 1.. in order of cloning from its template */
-	u32 generation;           /* I: unique per clone */
-	u32 n_clones_made;        /* m */
-	u32 n_vcpus;              /* I */
-	struct vcpu *vcpu[VM_MAX_VCPUS]; /* I */
-	struct vm_policy policy;         /* m */
-	u64 time_delta;                  /* o: htimedelta in ticks (guest time = time + delta) */
-	u64 frozen_time;                 /* m: guest time when it last stood still */
-	struct region ram, window;       /* I: RAM, and the mailbox's window */
+	u32 id;           /* I: unique, never reused */
+	_Atomic u32 refs; /* a: the list's, one per clone for its template, one per user */
+	char name[VM_NAME_LEN] __attribute__((aligned(8))); /* I */
+	u32 name_len;                                       /* I */
+	u32 n_vcpus;                                        /* I */
+	struct spinlock lock;                               /* LOCK_VM: life cycle */
+	struct spinlock dev_lock;                           /* LOCK_DEV: dev_state, console */
+	struct space space;                                 /* own lock */
+	struct region ram, window;                          /* I: RAM, and the mailbox's window */
+	struct vm_policy policy;                            /* m */
+	TAILQ_ENTRY(vm) link;                               /* l */
+
+	/* Zero at birth, from here to `vcpu`. */
+	_Atomic u32 state;         /* a: enum vm_state, changed under m */
+	enum vm_listing listing;   /* l: which list `link` is in */
+	struct vm *template;       /* I: whose clone it is; holds a reference */
+	u32 clone_id;              /* I: 0 booted; 1.. in order of cloning from its template */
+	u32 generation;            /* I: unique per clone */
+	u32 n_clones_made;         /* m */
+	u32 result_len;            /* d: of the last DONE */
+	u64 time_delta;            /* o: htimedelta in ticks (guest time = time + delta) */
+	u64 frozen_time;           /* m: guest time when it last stood still */
+	const char *off_reason;    /* m: words, static storage */
+	_Atomic u32 events;        /* a: enum vm_event not yet taken by control */
+	_Atomic u32 on_event_list; /* a */
+	struct vm *event_next;     /* a: the event list's, while on it */
 	struct vm_gate gate;
 	_Atomic bool hold_at_ready; /* a: the mailbox asks under dev_lock alone */
-	_Atomic u32 events;         /* a: enum vm_event not yet taken by control */
-	_Atomic u32 on_event_list;  /* a */
-	struct vm *event_next;      /* a: the event list's, while on it */
-	u32 result_len;             /* d: of the last DONE */
-	const char *off_reason;     /* m: words, static storage */
+	bool is_stilled;            /* control's: paused for as long as it counts */
 	struct vm_console console;  /* d */
 	struct vm_stats stats;
-	bool is_stilled;                     /* control's: paused for as long as it counts */
-	TAILQ_ENTRY(vm) link;                /* l */
-	enum vm_listing listing;             /* l: which list `link` is in */
+
+	struct vcpu *vcpu[VM_MAX_VCPUS];     /* I */
+	struct vcpu boot_vcpu;               /* vcpu[0]; the others have records of their own */
 	u64 dev_state[VM_DEV_STATE_LEN / 8]; /* d */
 };
+_Static_assert(sizeof(struct vm) <= PAGE_SIZE, "a VM with one vCPU is one frame");
 
 /* Builds a VM from `c`, loads its images and device tree; it does not run yet.
  * ERR_EXISTS, ERR_NOMEM, ERR_RANGE (does not fit), ERR_INVAL; `*why` says what in one line,
