@@ -59,8 +59,8 @@ check: ## layers, sizes, headers, format, cppcheck, shellcheck
 	@$(SETUP) packages libfdt
 	@scripts/check
 
-bench: ## measure; figures go to build/bench.json
-	@$(SETUP)
+bench: ## measure; figures and curves go to build/bench*
+	@$(SETUP) --optional-guest packages libfdt guest qemu charts
 	$(AGAIN) files
 	@$(PYTHON) tests/bench/run.py
 

@@ -20,7 +20,7 @@ OPERATIONS = {
     "break-derive-counted": ("break, level-0 table derived, 512 counted frames", 7500, None),
     "last-owner": ("last owner: W restored without a copy", 350, 4080),
 }
-BARS = ("zero-fill", "zero-fill-ahead", "break-private-table", "break-after-read", "break-split-block", "break-derive-sealed", "break-derive-counted", "first-break", "last-owner")
+BARS = ("sbi-call", "zero-fill", "zero-fill-ahead", "break-private-table", "break-after-read", "break-split-block", "break-derive-sealed", "break-derive-counted", "first-break", "last-owner")
 
 
 def run(folder, report):
@@ -44,4 +44,4 @@ def run(folder, report):
         for found in vm.all(r"BENCH (\S+) (\d+) (\d+) (\d+)"):
             report.add(found[1], OPERATIONS[found[1]][0], int(found[3]), *OPERATIONS[found[1]][1:])
         vm.quit()
-    report.curves["breaks"] = [(row.what, row.measured, row.peer) for row in report.rows if row.name in BARS]
+    report.curves["breaks"] = [(row.what, row.measured) for row in report.rows if row.name in BARS]

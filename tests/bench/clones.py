@@ -34,7 +34,7 @@ def sample(vm, template, first):
 
 def flatness(report, name, what, curve):
     costs = [cost for _, cost in curve]
-    report.curves[name] = curve
+    report.curves[name] = {"points": curve, "target": CALL}
     report.add(f"flat-{name}", f"clone call over {what}: largest / smallest", max(costs) / min(costs), FLAT, unit="ratio")
 
 

@@ -1,11 +1,29 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The Debian guest: what its boot costs."""
+"""The Debian guest: what its boot costs, what a clone of it occupies as time goes by, and a thousand clones by the wall
+clock."""
 
+import hashlib
 import re
 import subprocess
+import time
 
-import pando
-from drive import TOP
+from drive import LIMIT, TOP, Machine, pando
+
+PAGE = 4096
+CLONES = 10  # of which the memory is measured
+CROWD = 1000
+READY_LIMIT = 300
+IDLE = (1, 2, 5, 10)  # seconds after the answer
+# An instruction is a nanosecond here, too, but idle time takes as long as it takes: what timers have guests do does not
+# depend on how busy the machine below is.
+STEADY = ("-icount", "shift=0,sleep=on")
+
+# Who answers in the mailbox: (what it is, its word on the kernel's command line, targets at the first answer and at the end)
+ANSWERERS = {
+    "agent": ("the C agent, which waits in the mailbox", "pando.mode=agent", 128 << 10, 512 << 10),
+    "agent-idle": ("the C agent, which sleeps in Linux", "pando.mode=agent-idle", 128 << 10, 512 << 10),
+    "shell": ("busybox: a shell script and sha256sum", "", None, None),
+}
 
 
 def boot(report):
@@ -17,5 +35,66 @@ def boot(report):
     report.add("boot", "Linux to /init, 512 MiB: times bare QEMU's instructions", float(found[1]), 1.10, 1.46, "ratio")
 
 
-def run(_, report):
+def machine(folder, name, words, **options):
+    """A plain run with a template of the Debian guest: 256 MiB, one vCPU."""
+    linux = pando.BUILD / "linux"
+    spec = f"t,kernel={linux / 'Image'},initrd={linux / 'initrd.cpio'},memory=256M,autoboot=0"
+    bundle = pando.make_bundle(folder / f"{name}.dtb", "--vm", spec, "--bootargs", f"t=console=ttyS0 quiet cryptomgr.notests {words}".rstrip())
+    return Machine(bundle, f"linux {name}", icount=False, **options)
+
+
+def free_frames(lines):
+    return next(int(found[1]) for line in lines if (found := re.match(r"  free +(\d+) frames", line)))
+
+
+def memory(folder, report, name):
+    """Frames that are gone, for each of a few clones, at moments of their lives."""
+    what, words, first, last = ANSWERERS[name]
+    with machine(folder, f"memory-{name}", words, harts=1, mem="1G", extra=STEADY) as vm:
+        vm.template(limit=READY_LIMIT)
+        before = vm.frames()["free"]
+        start = vm.mark()
+        vm.type(f"clone t -n {CLONES}\r")
+        lines = vm.run("mem", LIMIT)
+        vm.wait("answers", lambda: len(vm.all("done after", start)) == CLONES or None, LIMIT)
+        answered = time.monotonic()
+        curve = [("made", (before - free_frames(lines)) * PAGE // CLONES)]
+        for seconds in (0, *IDLE):
+            time.sleep(max(0, answered + seconds - time.monotonic()))
+            curve.append((f"+{seconds} s" if seconds else "answer", (before - vm.frames()["free"]) * PAGE // CLONES))
+        vm.quit()
+    report.add(f"memory-made-{name}", f"memory per clone when made; {what}", curve[0][1], 8192, 118 << 10, "bytes")
+    report.add(f"memory-answer-{name}", "    at its first answer", curve[1][1], first, unit="bytes")
+    report.add(f"memory-idle-{name}", f"    after {IDLE[-1]} idle seconds", curve[-1][1], last, unit="bytes")
+    report.curves.setdefault("memory", {})[what] = curve
+
+
+def digest(number):
+    return hashlib.sha256(f"pando clone {number}".encode()).hexdigest()
+
+
+def crowd(folder, report):
+    """A thousand clones on a 4 GiB machine with two harts: made, and all of them have answered."""
+    with machine(folder, "crowd", ANSWERERS["agent"][1], harts=2) as vm:
+        vm.template(limit=READY_LIMIT)
+        before, start, clock = vm.frames()["free"], vm.mark(), time.monotonic()
+        vm.clone("t", CROWD)
+        made = time.monotonic() - clock
+        vm.wait("answers", lambda: len(vm.all("done after", start)) == CROWD or None, LIMIT)
+        answered = time.monotonic() - clock
+        gone = (before - vm.frames()["free"]) * PAGE
+        for i in range(1, CROWD + 1, CROWD // 20):
+            if f"t.{i}: 64 bytes: {digest(i)}" not in vm.run(f"result t.{i}", LIMIT):
+                vm.fail(f"t.{i} has answered wrongly")
+        vm.quit()
+    version = ".".join(map(str, pando.qemu_version()))
+    report.add("wall-made", f"{CROWD:,} clone calls, Debian 256 MiB, QEMU {version}, 2 harts", round(1000 * made, 1), unit="ms, wall clock")
+    report.add("wall-answered", "    until all of them have answered", round(1000 * answered, 1), unit="ms, wall clock")
+    report.add("crowd-memory", "    memory per clone then", gone // CROWD, unit="bytes")
+
+
+def run(folder, report):
     boot(report)
+    for name in ANSWERERS:
+        memory(folder, report, name)
+    crowd(folder, report)

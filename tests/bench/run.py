@@ -41,6 +41,16 @@ def run_group(name, report):
     print(f"({name}: {time.monotonic() - start:.0f} s)", flush=True)
 
 
+def draw(report, folder):
+    try:
+        import charts  # pylint: disable=import-outside-toplevel
+    except ImportError as absent:
+        print(f"no charts: {absent} (scripts/setup charts installs it)")
+        return
+    for path in charts.draw(report.curves, folder):
+        print(f"drawn: {path}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=pathlib.Path, default=pando.BUILD / "bench.json", metavar="FILE")
@@ -52,10 +62,15 @@ def main():
     report = Report()
     print(f"QEMU {'.'.join(map(str, pando.qemu_version()))}; `!`: target missed")
     for name, (_, _, needs_linux) in GROUPS.items():
-        if name in (args.only or GROUPS) and (has_linux or not needs_linux):
+        if name not in (args.only or GROUPS):
+            continue
+        if has_linux or not needs_linux:
             run_group(name, report)
+        else:
+            print(f"\n{name}: left out, as there is no Linux guest")
     report.summary()
     report.write(args.output)
+    draw(report, args.output.parent)
     print(f"written to {args.output}")
     if args.compare:
         report.compare(args.compare)
