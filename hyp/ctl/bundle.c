@@ -138,10 +138,11 @@ static enum err vm_autoboot(struct reader *r, const struct fdt_property *p, int 
 	return read_u32(r, "autoboot", p, len, 0, BUNDLE_AUTOBOOT_MAX, &v->autoboot);
 }
 
-static enum err read_policy(struct reader *r, const char *name, const struct fdt_property *p,
-                            int len, struct bundle_vm *v)
+/* `option`: what the command `policy` calls it. */
+static enum err read_policy(struct reader *r, const char *name, const char *option,
+                            const struct fdt_property *p, int len, struct bundle_vm *v)
 {
-	const struct policy_option *o = policy_find(name, strlen(name));
+	const struct policy_option *o = policy_find(option, strlen(option));
 	const char *word;
 	char words[64];
 	enum err e = read_string(r, name, p, len, &word);
@@ -154,7 +155,12 @@ static enum err read_policy(struct reader *r, const char *name, const struct fdt
 
 static enum err vm_time(struct reader *r, const struct fdt_property *p, int len, void *out)
 {
-	return read_policy(r, "time", p, len, out);
+	return read_policy(r, "time", "time", p, len, out);
+}
+
+static enum err vm_memory_policy(struct reader *r, const struct fdt_property *p, int len, void *out)
+{
+	return read_policy(r, "memory-policy", "memory", p, len, out);
 }
 
 static enum err vm_compatible(struct reader *r, const struct fdt_property *p, int len, void *out)
@@ -166,9 +172,16 @@ static enum err vm_compatible(struct reader *r, const struct fdt_property *p, in
 }
 
 static const struct prop vm_props[] = {
-	{ "compatible", vm_compatible }, { "memory-size", vm_memory }, { "vcpus", vm_vcpus },
-	{ "bootargs", vm_bootargs },     { "kernel", vm_kernel },      { "initrd", vm_initrd },
-	{ "autoboot", vm_autoboot },     { "time", vm_time },          { "phandle", NULL },
+	{ "compatible", vm_compatible },
+	{ "memory-size", vm_memory },
+	{ "vcpus", vm_vcpus },
+	{ "bootargs", vm_bootargs },
+	{ "kernel", vm_kernel },
+	{ "initrd", vm_initrd },
+	{ "autoboot", vm_autoboot },
+	{ "time", vm_time },
+	{ "memory-policy", vm_memory_policy },
+	{ "phandle", NULL },
 };
 
 /* Properties of the demo; `template` is resolved when all VMs have been read */

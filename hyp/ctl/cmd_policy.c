@@ -7,6 +7,7 @@
 #include "ctl/command.h"
 #include "ctl/names.h"
 #include "ctl/policy.h"
+#include "vm/admission.h"
 
 static enum err read_word(struct cmd *c, const char *word, struct vm_policy *p)
 {
@@ -45,9 +46,11 @@ static enum err policy(struct cmd *c, struct vm *vm)
 		if (e != ERR_OK)
 			return e;
 	}
-	lock_acquire(&vm->lock);
-	vm->policy = p;
-	lock_release(&vm->lock);
+	if (c->n_args > 1) {
+		enum err e = admission_set_policy(vm, &p);
+		if (e != ERR_OK)
+			return cmd_fail(c, e, "%s: %s", vm->name, name_of_err(e));
+	}
 	show(c, vm, &p);
 	return ERR_OK;
 }
@@ -58,8 +61,9 @@ static enum err run_policy(struct cmd *c)
 }
 
 static const struct command commands[] = {
-	{ "policy", "VM [NAME=WORD ...]", "show or set how Pando treats a VM: time=continue|jump",
-	  1, CMD_WORDS_MAX, run_policy },
+	{ "policy", "VM [NAME=WORD ...]",
+	  "show or set how Pando treats a VM: time=continue|jump memory=overcommit|reserve", 1,
+	  CMD_WORDS_MAX, run_policy },
 };
 
 const struct command_group cmd_policy = { "Policy", commands, ARRAY_LEN(commands) };

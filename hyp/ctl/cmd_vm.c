@@ -58,7 +58,8 @@ static enum err run_clone(struct cmd *c)
 			           vm->name);
 		else if (e != ERR_OK)
 			cmd_fail(c, e, "%s: clone %lu of %lu: %s", template->name, i + 1, n,
-			         e == ERR_STATE ? "not a template; freeze it first" : err_name(e));
+			         e == ERR_STATE ? "not a template; freeze it first"
+			                        : name_of_err(e));
 	}
 	vm_put(template);
 	return e;

@@ -16,6 +16,7 @@
 #include "ctl/demo.h"
 #include "ctl/demo_report.h"
 #include "ctl/fmt.h"
+#include "ctl/names.h"
 #include "ctl/shell.h"
 #include "drv/power.h"
 
@@ -226,7 +227,7 @@ static void make_clones(void)
 	for (u32 i = 0; i < demo.n; i++) {
 		enum err e = make_clone(&demo.clone[i], i + 1);
 		if (e != ERR_OK) {
-			shell_say("demo: clone %u of %u: %s", i + 1, demo.n, err_name(e));
+			shell_say("demo: clone %u of %u: %s", i + 1, demo.n, name_of_err(e));
 			settle("not all clones could be made");
 			return;
 		}

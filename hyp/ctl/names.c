@@ -5,6 +5,7 @@
  */
 #include "ctl/names.h"
 #include "mm/frame.h"
+#include "vm/admission.h"
 
 #define LOOKUP(table, i) ((i) < ARRAY_LEN(table) && (table)[i] ? (table)[i] : "?")
 
@@ -93,6 +94,11 @@ const char *name_of_holds(u32 holds)
 	return "-";
 }
 
+const char *name_of_err(enum err e)
+{
+	return e == ERR_RESERVE ? admission_why() : err_name(e);
+}
+
 enum err cmd_take_vm(struct cmd *c, const char *name, struct vm **vm)
 {
 	*vm = vm_find(name);
@@ -108,7 +114,7 @@ enum err cmd_on_vm(struct cmd *c, enum err (*fn)(struct cmd *c, struct vm *vm))
 		return e;
 	e = fn(c, vm);
 	if (e != ERR_OK && !c->error[0])
-		cmd_fail(c, e, "%s: %s (it is %s)", vm->name, err_name(e),
+		cmd_fail(c, e, "%s: %s (it is %s)", vm->name, name_of_err(e),
 		         name_of_state(atomic_load(&vm->state)));
 	vm_put(vm);
 	return e;

@@ -14,6 +14,8 @@ const char *name_of_break(u32 break_class);
 const char *name_of_frame(u32 frame_class);
 
 /* The most important reason not to run: "ready", "no memory", ... or "-". */
+/* With figures, if they say more than err_name(). */
+const char *name_of_err(enum err e);
 const char *name_of_holds(u32 holds);
 
 /* Finds a VM by NAME or #ID and takes a reference; the message names what was not found. */

@@ -5,6 +5,9 @@
 #include "ctl/policy.h"
 
 static const char *const time_words[] = { [TIME_CONTINUE] = "continue", [TIME_JUMP] = "jump" };
+static const char *const memory_words[] = {
+	[MEMORY_OVERCOMMIT] = "overcommit", [MEMORY_RESERVE] = "reserve"
+};
 
 #define OPTION(field, table)                                                                 \
 	{                                                                                    \
@@ -12,7 +15,8 @@ static const char *const time_words[] = { [TIME_CONTINUE] = "continue", [TIME_JU
 		.n_words = ARRAY_LEN(table)                                                  \
 	}
 
-const struct policy_option policy_options[] = { OPTION(time, time_words) };
+const struct policy_option policy_options[] = { OPTION(time, time_words),
+	                                        OPTION(memory, memory_words) };
 const u32 policy_n_options = ARRAY_LEN(policy_options);
 
 const struct policy_option *policy_find(const char *name, size_t len)

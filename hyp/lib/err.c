@@ -6,6 +6,7 @@ const char *err_name(enum err e)
 	switch (e) {
 	case ERR_OK: return "ok";
 	case ERR_NOMEM: return "out of memory";
+	case ERR_RESERVE: return "not enough memory to reserve";
 	case ERR_RANGE: return "out of range";
 	case ERR_INVAL: return "invalid argument";
 	case ERR_STATE: return "not possible in this state";

@@ -8,14 +8,15 @@
 
 enum err {
 	ERR_OK = 0,
-	ERR_NOMEM,  /* no frame left that this caller may have */
-	ERR_RANGE,  /* an address or a size outside what is allowed */
-	ERR_INVAL,  /* an argument that makes no sense */
-	ERR_STATE,  /* not now: the VM, vCPU or device is in another state */
-	ERR_ABSENT, /* no such VM, command, property or device */
-	ERR_EXISTS, /* the name is taken */
-	ERR_LIMIT,  /* a fixed limit of Pando is reached */
-	ERR_IO,     /* the machine below us failed */
+	ERR_NOMEM,   /* no frame left that this caller may have */
+	ERR_RESERVE, /* the worst case cannot be promised */
+	ERR_RANGE,   /* an address or a size outside what is allowed */
+	ERR_INVAL,   /* an argument that makes no sense */
+	ERR_STATE,   /* not now: the VM, vCPU or device is in another state */
+	ERR_ABSENT,  /* no such VM, command, property or device */
+	ERR_EXISTS,  /* the name is taken */
+	ERR_LIMIT,   /* a fixed limit of Pando is reached */
+	ERR_IO,      /* the machine below us failed */
 };
 
 /* Plain words for `e`, for messages to people: "out of memory", ... */

@@ -123,6 +123,7 @@ enum next fault_handle(struct vcpu *v, const struct guest_exit *x)
 	case ERR_OK: v->exits[EXIT_BREAK]++; return NEXT_RESUME;
 	case ERR_NOMEM: sched_wait_frames(v); return NEXT_RESCHED;
 	case ERR_RANGE: break;
+	case ERR_RESERVE:
 	case ERR_INVAL:
 	case ERR_STATE:
 	case ERR_ABSENT:

@@ -16,6 +16,7 @@
  * time; there is one deadline, so an hour brings one interrupt, not a storm.
  */
 #include "lib/assert.h"
+#include "vm/admission.h"
 #include "vm/device.h"
 #include "vm/sched.h"
 #include <string.h>
@@ -142,9 +143,14 @@ enum err vm_clone(struct vm *template, struct vm **out)
 		vm_free(child);
 		return ERR_STATE;
 	}
+	space_clone(&child->space, &template->space);
+	if (template->policy.memory == MEMORY_RESERVE && admission_take(child) != ERR_OK) {
+		lock_release(&template->lock);
+		vm_free(child);
+		return ERR_RESERVE;
+	}
 	vm_get(template);
 	child->template = template;
-	space_clone(&child->space, &template->space);
 	commit_child(child, template);
 	lock_release(&template->lock);
 	finish_child(child, start, &child->stats.clone);
@@ -156,6 +162,7 @@ enum err vm_fork(struct vm *parent, struct vm **out)
 {
 	struct time_cost start = time_cost_now(), hold;
 	struct vm *child = vm_alloc(parent->n_vcpus);
+	enum err e;
 
 	if (child == NULL)
 		return ERR_NOMEM;
@@ -164,12 +171,19 @@ enum err vm_fork(struct vm *parent, struct vm **out)
 		vm_free(child);
 		return ERR_STATE;
 	}
-	space_fork(&child->space, &parent->space);
-	commit_child(child, parent);
+	e = admission_renew(parent, 2);
+	if (e == ERR_OK) {
+		space_fork(&child->space, &parent->space);
+		commit_child(child, parent);
+	}
 	if (atomic_load(&parent->state) == VM_RUNNING)
 		vm_go_on(parent);
 	parent->stats.stall = time_cost_since(hold);
 	lock_release(&parent->lock);
+	if (e != ERR_OK) {
+		vm_free(child);
+		return e;
+	}
 	finish_child(child, start, &child->stats.fork);
 	*out = child;
 	return ERR_OK;
@@ -179,11 +193,19 @@ enum err vm_reset(struct vm *vm)
 {
 	struct time_cost start = time_cost_now();
 	bool was_paused;
+	enum err e;
 
 	if (vm->template == NULL)
 		return ERR_STATE;
 	if (vm_quiesce(vm, STATES_ALIVE | BIT(VM_OFF)) != ERR_OK)
 		return ERR_STATE;
+	e = admission_renew(vm, 1);
+	if (e != ERR_OK) {
+		if (atomic_load(&vm->state) == VM_RUNNING)
+			vm_go_on(vm);
+		lock_release(&vm->lock);
+		return e;
+	}
 	was_paused = atomic_load(&vm->state) == VM_PAUSED || atomic_load(&vm->state) == VM_NEW;
 	for (u32 i = 0; i < vm->n_vcpus; i++)
 		sched_forget_frames(vm->vcpu[i]);

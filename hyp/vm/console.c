@@ -12,6 +12,18 @@
 
 _Static_assert(VM_CONSOLE_RING_LEN == PAGE_SIZE, "the ring is one page");
 
+bool vm_console_prepare(struct vm *vm)
+{
+	bool is_there;
+
+	lock_acquire(&vm->dev_lock);
+	if (vm->console.ring == NULL)
+		vm->console.ring = pages_alloc(0, FRAME_FOR_GUEST);
+	is_there = vm->console.ring != NULL;
+	lock_release(&vm->dev_lock);
+	return is_there;
+}
+
 void vm_console_put(struct vm *vm, char c)
 {
 	struct vm_console *con = &vm->console;

@@ -15,8 +15,15 @@ enum time_policy {
 	TIME_JUMP,     /* follows the machine's clock: the guest sees how long it was away */
 };
 
+/* How many VMs may count on the same memory. */
+enum memory_policy {
+	MEMORY_OVERCOMMIT, /* a VM may find none left when it writes */
+	MEMORY_RESERVE,    /* its worst case is promised to it, or it does not start */
+};
+
 struct vm_policy {
-	u8 time; /* enum time_policy */
+	u8 time;   /* enum time_policy */
+	u8 memory; /* enum memory_policy */
 };
 
 #endif

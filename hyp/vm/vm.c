@@ -16,9 +16,9 @@
 #include "arch/time.h"
 #include "lib/assert.h"
 #include "mm/pool.h"
+#include "vm/admission.h"
 #include "vm/device.h"
 #include "vm/sched.h"
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,18 +36,6 @@ static struct vm_list_head nameless = TAILQ_HEAD_INITIALIZER(nameless);
 static u32 n_vms, last_id;
 static struct time_cost last_kill; /* list_lock */
 static struct pool vcpu_pool = POOL_INIT("vcpu", struct vcpu, FRAME_FOR_GUEST);
-
-enum err vm_refuse(enum err e, const char **why, const char *fmt, ...)
-{
-	static char text[160]; /* one command at a time */
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	*why = text;
-	return e;
-}
 
 static void init_vcpu(struct vcpu *v, struct vm *vm, u32 id)
 {
@@ -252,6 +240,8 @@ static enum err build(struct vm *vm, const struct vm_config *c, const char **why
 		vm->space.root = NULL;
 		return vm_refuse(ERR_NOMEM, why, "no memory for the VM's tables");
 	}
+	if (vm->policy.memory == MEMORY_RESERVE && admission_take(vm) != ERR_OK)
+		return vm_refuse(ERR_RESERVE, why, "%s", admission_why());
 	for (u32 i = 0; i < vm->n_vcpus; i++) {
 		vcpu_start_at(vm->vcpu[i], 0, 0);
 		atomic_store(&vm->vcpu[i]->holds, HOLD_PAUSED | (i == 0 ? 0 : HOLD_STOPPED));

@@ -174,6 +174,9 @@ bool vm_has_events(void);
 /* Guest console, called with dev_lock held: one byte of guest output. */
 void vm_console_put(struct vm *vm, char c);
 
+/* Makes the ring before the first byte needs it.  False: no memory. */
+bool must_check vm_console_prepare(struct vm *vm);
+
 /* Takes up to `max` bytes of buffered output. */
 u32 vm_console_take(struct vm *vm, char *buf, u32 max);
 

@@ -177,6 +177,12 @@ enum err vm_freeze(struct vm *vm)
 	return ERR_OK;
 }
 
+bool vm_console_prepare(struct vm *vm)
+{
+	(void)vm;
+	return true;
+}
+
 enum err vm_clone(struct vm *template, struct vm **out)
 {
 	char name[VM_NAME_LEN + 16];

@@ -137,6 +137,10 @@ static void test_good(void **state)
 	assert_int_equal(read_changed(&(struct change){ "linux", "time", "jump", 5 }), ERR_OK);
 	assert_int_equal(bundle.vm[0].config.policy.time, TIME_JUMP);
 	assert_int_equal(bundle.vm[1].config.policy.time, TIME_CONTINUE);
+	assert_int_equal(bundle.vm[0].config.policy.memory, MEMORY_OVERCOMMIT);
+	assert_int_equal(read_changed(&(struct change){ "linux", "memory-policy", "reserve", 8 }),
+	                 ERR_OK);
+	assert_int_equal(bundle.vm[0].config.policy.memory, MEMORY_RESERVE);
 }
 
 /* Each with the one line that is said about it. */
@@ -167,6 +171,8 @@ static const struct {
 	{ { "linux", "bootargs", "a\0b", 4 }, "bundle: /vms/linux: bootargs: want one string" },
 	{ { "linux", "bootargs", "", 0 }, "bundle: /vms/linux: bootargs: want one string" },
 	{ { "linux", "time", "later", 6 }, "bundle: /vms/linux: time: want continue or jump" },
+	{ { "linux", "memory-policy", "none", 5 },
+	  "bundle: /vms/linux: memory-policy: want overcommit or reserve" },
 	{ { "linux", "time", "jump", 4 }, "bundle: /vms/linux: time: want one string" },
 	{ { "linux", "kernal", zero, 4 }, "bundle: /vms/linux: kernal: unknown property" },
 	{ { "linux", "compatible", NULL, 0 },

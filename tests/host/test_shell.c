@@ -181,6 +181,7 @@ static void test_what_calls_cost(void **state)
 
 static void test_policy(void **state)
 {
+	struct frame *gone;
 	struct vm *vm;
 
 	(void)state;
@@ -197,6 +198,17 @@ static void test_policy(void **state)
 	           "error: no policy \"tim\"; try help policy");
 	assert_has(fake_type("policy linux =\r"), "error: no policy \"\"");
 	assert_int_equal(vm->policy.time, TIME_JUMP);
+	assert_has(fake_type("policy linux memory=reserve\r"), "linux: time=jump memory=reserve");
+	assert_true(frame_n_promised() > 0);
+	assert_has(fake_type("policy linux memory=overcommit\r"), "memory=overcommit");
+	assert_int_equal(frame_n_promised(), 0);
+	assert_has(fake_type("policy linux memory=none\r"),
+	           "error: memory= wants overcommit or reserve");
+	gone = frame_alloc_order(9, FRAME_FOR_GUEST);
+	while (gone && (gone = frame_alloc_order(9, FRAME_FOR_GUEST)))
+		continue;
+	assert_has(fake_type("policy linux memory=reserve\r"), "error: linux: reserve: wants ");
+	assert_int_equal(vm->policy.memory, MEMORY_OVERCOMMIT);
 }
 
 /* A name stands for a VM and all that descends from it, and not for another that begins like it. */
