@@ -73,3 +73,26 @@ def test_reset_and_fork_draw_anew(start, linux):
     assert not pando.output_of("linux.1"), "the parent was told that it is another"
     pando.kill_all(before)
     pando.quit()
+
+
+@pytest.mark.parametrize("qemu", QEMUS)
+@pytest.mark.parametrize("mode", [0, 1, 2])
+@pytest.mark.parametrize("harts", [1, 2])
+def test_interrupt_and_gate(start, mode, harts, qemu):
+    """Before the clone's first instruction, before its second vCPU; or not at all; or not heard (guests/tiny/identity.c)."""
+    n = 6
+    pando = start(tiny=[("t", "identity", "memory=8M,vcpus=2,autoboot=0", f"mode={mode}")], harts=harts, qemu=qemu)
+    before = pando.frames()
+    pando.run("boot t")
+    pando.freeze_at_ready("t")
+    pando.run(f"clone t -n {n}")
+    ids = set()
+    for i in range(1, n + 1):
+        pando.line(rf"\bt\.{i}: off:", 60)
+        lines = pando.output_of(f"t.{i}")
+        if "PANDO-GUEST identity ok" not in lines:
+            pando.fail(f"t.{i}: {lines}")
+        ids |= {line for line in lines if line.startswith("id ")}
+    assert len(ids) == n
+    pando.kill_all(before)
+    pando.quit()
