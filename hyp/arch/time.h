@@ -28,6 +28,33 @@ static inline struct time_cost time_cost_since(struct time_cost start)
 	return (struct time_cost){ time_now() - start.ticks, time_instret() - start.instret };
 }
 
+/*
+ * Time that adds up over stretches, in one word, so that other harts may look at it at any moment.  While a
+ * stretch lasts it holds the sum less the moment of its start; that is below zero, since nothing has
+ * lasted longer than the clock runs.
+ */
+struct time_span {
+	u64 sum;
+};
+
+static inline void time_span_start(struct time_span *s)
+{
+	__atomic_store_n(&s->sum, s->sum - time_now(), __ATOMIC_RELAXED);
+}
+
+static inline void time_span_stop(struct time_span *s)
+{
+	__atomic_store_n(&s->sum, s->sum + time_now(), __ATOMIC_RELAXED);
+}
+
+/* In ticks, up to now. */
+static inline u64 time_span_ticks(const struct time_span *s)
+{
+	u64 sum = __atomic_load_n(&s->sum, __ATOMIC_RELAXED);
+
+	return (s64)sum < 0 ? sum + time_now() : sum;
+}
+
 /* Arms this hart's host timer (Sstc's stimecmp, else firmware); TIME_NEVER disarms. */
 void timer_set(u64 deadline_ticks);
 

@@ -69,8 +69,7 @@ static enum err run_version(struct cmd *c)
 {
 	cmd_printf(c, "Pando %s: %u harts, timebase %lu Hz, %u VMID bits, isolation %s\n",
 	           PANDO_VERSION, hart_count(), machine.timebase_hz, machine.vmid_bits,
-	           machine.isolation_strong ? "strong"
-	                                    : "weak (machine updates A/D bits in shared frames)");
+	           name_of_isolation(machine.isolation_strong));
 	return ERR_OK;
 }
 

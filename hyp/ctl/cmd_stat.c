@@ -7,6 +7,7 @@
 #include "ctl/names.h"
 #include "mm/table.h"
 #include "mm/usage.h"
+#include "vm/account.h"
 
 static void show_counts(struct cmd *c, const char *title, const u64 *n, u32 n_classes,
                         const char *(*name)(u32 class))
@@ -63,6 +64,21 @@ static void show_costs(struct cmd *c, const struct vm_stats *s)
 	show_cost(c, "  stood still for its last fork", s->stall);
 }
 
+static void show_time(struct cmd *c, struct vm *vm)
+{
+	struct vcpu_time sum = { 0 };
+
+	for (u32 i = 0; i < vm->n_vcpus; i++) {
+		struct vcpu_time t = account_vcpu(vm->vcpu[i]);
+
+		sum.guest += t.guest;
+		sum.hypervisor += t.hypervisor;
+	}
+	cmd_printf(c, "  time: %s in the guest, %s in the hypervisor (%s)\n",
+	           fmt_ticks(sum.guest).s, fmt_ticks(sum.hypervisor).s,
+	           fmt_percent(sum.hypervisor, sum.guest + sum.hypervisor).s);
+}
+
 static bool show_vm(struct vm *vm, void *arg)
 {
 	struct cmd *c = arg;
@@ -75,6 +91,7 @@ static bool show_vm(struct vm *vm, void *arg)
 	           vm->n_vcpus);
 	show_counts(c, "exits", exits, EXIT_N_CLASSES, name_of_exit);
 	show_counts(c, "breaks", vm->space.breaks, BREAK_N_CLASSES, name_of_break);
+	show_time(c, vm);
 	mem_show_usage(c, vm);
 	show_costs(c, &vm->stats);
 	if (vm->console.dropped)
@@ -95,20 +112,59 @@ static void show_ends(struct cmd *c)
 	cmd_printf(c, "\n");
 }
 
+/* Exits of vCPUs that are in a hart now. */
+static bool add_exits(struct vm *vm, void *arg)
+{
+	u64 *exits = arg;
+
+	for (u32 i = 0; i < vm->n_vcpus; i++)
+		if (atomic_load(&vm->vcpu[i]->state) == SCHED_RUNNING)
+			exits[atomic_load(&vm->vcpu[i]->home)] += account_new_exits(vm->vcpu[i]);
+	return true;
+}
+
+static void show_harts(struct cmd *c)
+{
+	u64 up = time_now(), exits[HART_MAX] = { 0 };
+
+	vm_for_each(add_exits, exits);
+	cmd_printf(c, "  %-4s  %8s  %8s  %8s  %12s  %13s\n", "HART", "VCPUS", "PANDO", "IDLE",
+	           "EXITS", "FRAMES CACHED");
+	for (u32 i = 0; i < hart_count(); i++) {
+		struct hart_time t = account_hart(i);
+		u64 known = u64_min(t.vcpus + t.idle, up);
+
+		cmd_printf(c, "  %-4u  %8s  %8s  %8s  %12lu  %13lu\n", i,
+		           fmt_percent(t.vcpus, up).s, fmt_percent(up - known, up).s,
+		           fmt_percent(t.idle, up).s, t.exits + exits[i], frame_n_cached(i));
+	}
+}
+
+static void show_locks(struct cmd *c)
+{
+	u64 sum = 0;
+
+	cmd_printf(c, "locks that had to be waited for:");
+	for (u32 r = 1; r < LOCK_N_RANKS; r++) {
+		u64 n = lock_contended((enum lock_rank)r);
+
+		if (n)
+			cmd_printf(c, " %s %lu", lock_rank_name((enum lock_rank)r), n);
+		sum += n;
+	}
+	cmd_printf(c, "%s\n", sum ? "" : " none");
+}
+
 static void show_machine(struct cmd *c)
 {
 	u64 n[FRAME_N_CLASSES];
 
-	cmd_printf(c, "machine: %u harts, %u VMs, up %s\n", hart_count(), vm_count(),
-	           fmt_ticks(time_now()).s);
+	cmd_printf(c, "machine: %u harts, %u VMs, up %s, isolation %s\n", hart_count(), vm_count(),
+	           fmt_ticks(time_now()).s, name_of_isolation(machine.isolation_strong));
 	frame_count_classes(n);
 	mem_show_frames(c, n);
-	cmd_printf(c, "locks that had to be waited for:");
-	for (u32 r = 1; r < LOCK_N_RANKS; r++)
-		if (lock_contended((enum lock_rank)r))
-			cmd_printf(c, " %s %lu", lock_rank_name((enum lock_rank)r),
-			           lock_contended((enum lock_rank)r));
-	cmd_printf(c, "\n");
+	show_harts(c);
+	show_locks(c);
 	show_ends(c);
 }
 

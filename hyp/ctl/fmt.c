@@ -63,6 +63,20 @@ struct fmt fmt_ticks(u64 ticks)
 	return fmt_ns(time_ticks_to_ns(ticks));
 }
 
+struct fmt fmt_percent(u64 part, u64 whole)
+{
+	struct fmt f;
+	u64 permille;
+
+	while (part > UINT64_MAX / 1000) { /* centuries of ticks */
+		part /= 2;
+		whole /= 2;
+	}
+	permille = whole ? part * 1000 / whole : 0;
+	snprintf(f.s, sizeof(f.s), "%lu.%lu %%", permille / 10, permille % 10);
+	return f;
+}
+
 /* Not inlined, so that every look costs the same instructions. */
 static __attribute__((noinline)) u64 instret_step(void)
 {

@@ -16,6 +16,9 @@ struct fmt fmt_bytes(u64 bytes);
 struct fmt fmt_ns(u64 ns);
 struct fmt fmt_ticks(u64 ticks); /* of the timebase */
 
+/* "12.3 %" of `whole`; 0 is no part of anything. */
+struct fmt fmt_percent(u64 part, u64 whole);
+
 /* Does rdinstret count instructions here?  It does under icount: it moves by the same few between
  * any two looks; the host's clock, which QEMU shows otherwise, does not. */
 bool instret_is_exact(void);

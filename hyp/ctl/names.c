@@ -78,6 +78,11 @@ const char *name_of_frame(u32 frame_class)
 	return LOOKUP(words, frame_class);
 }
 
+const char *name_of_isolation(bool strong)
+{
+	return strong ? "strong" : "weak (machine updates A/D bits in shared frames)";
+}
+
 const char *name_of_holds(u32 holds)
 {
 	static const struct {

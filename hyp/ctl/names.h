@@ -12,6 +12,7 @@ const char *name_of_hsm(u32 hsm_state);
 const char *name_of_exit(u32 exit_class);
 const char *name_of_break(u32 break_class);
 const char *name_of_frame(u32 frame_class);
+const char *name_of_isolation(bool strong);
 
 /* The most important reason not to run: "ready", "no memory", ... or "-". */
 /* With figures, if they say more than err_name(). */

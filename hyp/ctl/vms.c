@@ -3,11 +3,11 @@
  * Lists of VMs and of vCPUs.
  */
 #include <string.h>
-#include "arch/time.h"
 #include "ctl/fmt.h"
 #include "ctl/names.h"
 #include "ctl/vms.h"
 #include "mm/usage.h"
+#include "vm/account.h"
 
 #define N_STATES (VM_DYING + 1)
 
@@ -101,15 +101,13 @@ static bool list_vcpus(struct vm *vm, void *arg)
 	struct cmd *c = arg;
 
 	for (u32 i = 0; i < vm->n_vcpus; i++) {
-		const struct vcpu *v = vm->vcpu[i];
-		u64 exits = 0;
+		struct vcpu *v = vm->vcpu[i];
+		struct vcpu_time t = account_vcpu(v);
 
-		for (u32 k = 0; k < EXIT_N_CLASSES; k++)
-			exits += v->exits[k];
-		cmd_printf(c, "%-24s %4u  %-8s %4u  %-13s %-10s %10lu  %9s\n", vm->name, i,
+		cmd_printf(c, "%-24s %4u  %-8s %4u  %-13s %-10s %10lu  %9s  %9s\n", vm->name, i,
 		           name_of_sched(atomic_load(&v->state)), atomic_load(&v->home),
 		           name_of_hsm(atomic_load(&v->hsm)), name_of_holds(atomic_load(&v->holds)),
-		           exits, fmt_ticks(v->guest_ticks).s);
+		           account_exits(v), fmt_ticks(t.guest).s, fmt_ticks(t.hypervisor).s);
 	}
 	return true;
 }
@@ -121,8 +119,8 @@ enum err vcpus_run(struct cmd *c)
 
 	if (e != ERR_OK)
 		return e;
-	cmd_printf(c, "%-24s %4s  %-8s %4s  %-13s %-10s %10s  %9s\n", "VM", "VCPU", "STATE", "HART",
-	           "HSM", "HELD", "EXITS", "IN GUEST");
+	cmd_printf(c, "%-24s %4s  %-8s %4s  %-13s %-10s %10s  %9s  %9s\n", "VM", "VCPU", "STATE",
+	           "HART", "HSM", "HELD", "EXITS", "IN GUEST", "IN HYP");
 	if (vm) {
 		list_vcpus(vm, c);
 		vm_put(vm);

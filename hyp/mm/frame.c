@@ -532,6 +532,14 @@ u64 frame_n_listed(void)
 	return __atomic_load_n(&n_buddy, __ATOMIC_RELAXED);
 }
 
+u64 frame_n_cached(u32 hart)
+{
+	const struct frame_cache *c = &cache[hart];
+
+	return __atomic_load_n(&c->n_plain, __ATOMIC_RELAXED) +
+	       __atomic_load_n(&c->n_zeroed, __ATOMIC_RELAXED);
+}
+
 u64 frame_n_total(void)
 {
 	return n_usable;

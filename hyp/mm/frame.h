@@ -128,6 +128,7 @@ u64 frame_n_pooled(void);
 u64 frame_n_free(void);
 u64 frame_n_for_guests(void); /* what guests can get now, or after space_relieve() */
 u64 frame_n_listed(void);     /* free frames that every hart can get at this moment */
+u64 frame_n_cached(u32 hart); /* free frames that only this hart can get at this moment */
 u64 frame_n_total(void);      /* frames that were handed to frame_init as usable */
 
 /* Every record of the frame table, in address order. */

@@ -29,6 +29,7 @@
 #include "arch/time.h"
 #include "lib/assert.h"
 #include "mm/frame.h"
+#include "vm/account.h"
 #include "vm/vm.h"
 
 /* What a vCPU may go on for when a sibling that it has just signalled waits for the same hart. */
@@ -403,7 +404,7 @@ void sched_idle(u64 deadline)
 	sched_timer(NULL, deadline);
 	atomic_fetch_or(&idle_mask, bit);
 	if (!has_work_anywhere() && !sched_timer_is_stale())
-		hart_wait();
+		account_wait();
 	if ((atomic_fetch_and(&idle_mask, ~bit) & bit) == 0)
 		runqs[hart_index()].was_taken = true;
 }

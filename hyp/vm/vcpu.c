@@ -17,8 +17,8 @@
 #include "vm/vcpu.h"
 #include "arch/csr.h"
 #include "arch/fence.h"
-#include "arch/time.h"
 #include "lib/assert.h"
+#include "vm/account.h"
 #include "vm/device.h"
 #include "vm/sched.h"
 #include <string.h>
@@ -164,6 +164,7 @@ void vcpu_load(struct vcpu *v)
 	u32 here = hart_index() + 1;
 	bool moved = v->last_hart != here;
 
+	account_load(v);
 	guest_drop_reservation();
 	space_attach(&v->vm->space, v->id, moved);
 	guest_load(&v->regs, &v->csrs, &v->fp, v->vm->time_delta, moved);
@@ -182,6 +183,7 @@ void vcpu_unload(struct vcpu *v)
 	csr_write(vsatp, 0);
 	v->is_loaded = false;
 	current[hart_index()] = NULL;
+	account_unload(v);
 }
 
 static void run_fence(const struct vcpu_fence *f)

@@ -17,6 +17,7 @@
 
 #include "arch/guest.h"
 #include "arch/lock.h"
+#include "arch/time.h"
 #include "lib/types.h"
 #include "vm/timerq.h"
 #include <stdatomic.h>
@@ -106,6 +107,8 @@ struct vcpu {
 
 	u64 exits[EXIT_N_CLASSES]; /* o */
 	u64 guest_ticks;           /* o: time in guest */
+	struct time_span loaded;   /* o: time in a hart, in the guest or for it (vm/account.h) */
+	u64 exits_noted;           /* o: of `exits`, those that its harts have been given */
 };
 
 /* The vCPU that is loaded in this hart; NULL: none. */

@@ -49,7 +49,7 @@ static void init_vcpu(struct vcpu *v, struct vm *vm, u32 id)
 	lock_init(&v->fence_lock, LOCK_VCPU_FENCE);
 	v->n_fences = 0;
 	ZERO_WORDS(v->exits);
-	v->guest_ticks = 0;
+	v->guest_ticks = v->loaded.sum = v->exits_noted = 0;
 	sched_add(v);
 }
 

@@ -56,3 +56,29 @@ def test_one_vm(start):
     fixed = next(m for line in pando.run("mem t.1") if (m := re.match(r"^  fixed: ([\d.]+) KiB; record ", line)))
     assert float(fixed[1]) <= 8 + 4  # with the ring of a console that has printed
     pando.quit()
+
+
+def percents(line):
+    return [float(word) for word in re.findall(r"([\d.]+) %", line)]
+
+
+def test_time(start):
+    """A guest that never leaves by itself is seen to run; a hart's time is with vCPUs, with Pando, or idle."""
+    pando = start(tiny=[("t", "storm", "memory=8M,autoboot=0", "")], harts=2)
+    pando.run("boot t")
+    pando.freeze_at_ready("t")
+    pando.run("clone t -n 8")
+    for i in range(1, 9):
+        pando.line(rf"\bt\.{i}: (done after|off:)", 60)
+    lines = pando.run("stat")
+    assert re.match(r"^machine: 2 harts, 9 VMs, up .*, isolation (strong|weak \(.*\))$", lines[0]), lines
+    head = next(i for i, line in enumerate(lines) if line.startswith("  HART "))
+    for hart in range(2):
+        row = lines[head + 1 + hart]
+        assert row.split()[0] == str(hart) and 99 <= sum(percents(row)) <= 100, row
+        assert int(row.split()[-2]) > 0, row
+    assert sum(line.startswith("  time: ") for line in lines) == 9
+    assert any(line.startswith("locks that had to be waited for: ") for line in lines)
+    guest = next(m for line in pando.run("stat t.1") if (m := re.match(r"^  time: (\d\S*) \w+ in the guest, (\d\S*) \w+ in the hypervisor", line)))
+    assert float(guest[1]) > 0 and float(guest[2]) > 0
+    pando.quit()
