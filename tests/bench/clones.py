@@ -47,10 +47,10 @@ def over_size(folder, report):
             cost = sample(vm, "t", 1)
             curve.append((memory, cost))
             report.add(f"clone-{memory}", f"clone call, {memory} template, {written:,} pages in {regions} regions written", cost, CALL, KVM_CALL)
-            report.add(f"freeze-{memory}", "    its freeze", vm.cost("t", "freeze"))
+            report.add(f"freeze-{memory}", f"freeze of the {memory} template", vm.cost("t", "freeze"))
             if memory == "256M":
                 entry = median_cost(vm, [f"t.{i}" for i in range(1, SAMPLES + 1)], "first entry after the call")
-                report.add("first-entry", "    clone call to the first guest instruction", entry, ENTRY, KVM_ENTRY)
+                report.add("first-entry", f"clone call to the first guest instruction, {memory} template", entry, ENTRY, KVM_ENTRY)
             vm.quit()
     flatness(report, "size", "64 MiB to 16 GiB", curve)
 
@@ -69,7 +69,7 @@ def over_count(folder, report):
             cost = sample(vm, "t", alive)
             alive += SAMPLES
             curve.append((f"{count:,}", cost))
-            report.add(f"clone-beside-{count}", f"clone call beside {count:,} VMs", cost, CALL, KVM_CALL)
+            report.add(f"clone-beside-{count}", f"clone call beside {count:,} VM{'s' * (count > 1)}", cost, CALL, KVM_CALL)
         after = vm.frames()
         tables = vm.stat("t.1")["memory"]["tables"]
         vm.quit()

@@ -26,6 +26,10 @@ def in_bytes(text):
     return round(float(number) * UNITS[unit])
 
 
+def count(n, word):
+    return f"{n:,} {word}" + "s" * (n != 1)
+
+
 class Machine(pando.Pando):
     def __init__(self, bundle_path, name, harts=1, mem="4G", icount=True, extra=()):
         super().__init__(bundle_path, f"bench {name}", harts=harts, mem=mem, icount=icount, extra=extra)

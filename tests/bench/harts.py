@@ -6,7 +6,7 @@ import re
 import statistics
 import time
 
-from drive import LIMIT, Machine, bundle
+from drive import LIMIT, Machine, bundle, count
 
 HARTS = (1, 2, 4, 8)
 SPREAD = 1.15  # instructions per break, most to least over HARTS
@@ -59,9 +59,9 @@ def instructions(folder, report):
     for harts in HARTS:
         cost, waits = per_break(folder, harts)
         costs.append(cost)
-        report.add(f"break-harts-{harts}", f"break on {harts} harts at once, a VM on each: instructions of all", cost)
-        report.add(f"waits-harts-{harts}", "    waits for a lock in 1,000 breaks", waits, unit="")
-    report.add("break-spread", f"break on {HARTS[0]} to {HARTS[-1]} harts: most / least", max(costs) / min(costs), SPREAD, unit="ratio")
+        report.add(f"break-harts-{harts}", f"break, a VM on each of {count(harts, 'hart')}: instructions of all harts", cost)
+        report.add(f"waits-harts-{harts}", f"waits for a lock in 1,000 breaks, {count(harts, 'hart')}", waits, unit="")
+    report.add("break-spread", f"instructions per break over {HARTS[0]} to {HARTS[-1]} harts: most / least", max(costs) / min(costs), SPREAD, unit="ratio")
 
 
 def throughput(folder, report, harts, vcpus=1, pages=16384):
@@ -73,8 +73,8 @@ def throughput(folder, report, harts, vcpus=1, pages=16384):
         vm.quit()
     rates = [round(sum(row[0] * TIMEBASE / (row[4] - row[3]) for row in rows)) for rows in runs]
     rate = int(statistics.median(rates))
-    what = f"breaks per second, {harts} harts, {'one VM' if vcpus > 1 else 'a VM on each'}"
-    report.add(f"rate-{harts}x{vcpus}", f"{what}: {min(rates):,} to {max(rates):,}", rate, unit="1/s")
+    what = f"{count(harts, 'hart')}, {'one VM' if vcpus > 1 else 'a VM on each'}"
+    report.add(f"rate-{harts}x{vcpus}", f"breaks by the wall clock, {what}: {min(rates):,} to {max(rates):,}", rate, unit="breaks/s, wall clock")
     print(f"    waits for locks: {waits or 'none'}", flush=True)
     return rate
 
@@ -108,8 +108,8 @@ def storms(folder, report):
     report.add("storm", f"{what}: instructions per break", cost)
     bad = STORM_CLONES - good
     good, seconds, _ = storm(folder, False, 2)
-    report.add("storm-rate", "    wall clock, 2 harts, from the clone command to the last result", round(STORM_CLONES * STORM_PAGES / seconds), unit="breaks/s")
-    report.add("storm-lost", "    clones that found a page lost or wrong", bad + STORM_CLONES - good, 0, unit="")
+    report.add("storm-rate", f"{what}: 2 harts, clone calls included", round(STORM_CLONES * STORM_PAGES / seconds), unit="breaks/s, wall clock")
+    report.add("storm-lost", f"{what}: clones that found a page lost", bad + STORM_CLONES - good, 0, unit="")
 
 
 def run(folder, report):

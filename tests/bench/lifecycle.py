@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Fork, reset, destroy: their targets depend on what the VM has written, which is read from its `stat`."""
 
-from drive import LIMIT, Machine, bundle
+from drive import LIMIT, Machine, bundle, count
 
 KVM_FORK, KVM_DESTROY = 84_000_000, 570_000  # at 1 GiB; of a VM that has hardly run
 ROOT_FRAMES = 4
@@ -17,10 +17,6 @@ def end_target(pages):
     return 1500 + 60 * pages
 
 
-def count(n, word):
-    return f"{n:,} {word}" + "s" * (n != 1)
-
-
 def written(stat):
     """(regions, pages) that a VM below 1 GiB has written since it was frozen or booted."""
     pages = sum(stat["breaks"].get(kind, 0) for kind in ("zeroed page", "page copied", "page owned"))
@@ -33,7 +29,7 @@ def add_fork(report, name, what, vm, parent, peer=None):
     child = f"{parent}.1"
     what = f"{what}: {count(pages, 'page')} in {count(regions, 'region')}"
     report.add(name, what, vm.cost(child, "fork"), fork_target(regions, pages), peer)
-    report.add(f"{name}-stall", "    for so long its guest stands still", vm.cost(parent, "stood still for its last fork"), fork_target(regions, pages))
+    report.add(f"{name}-stall", f"{what}: the guest stands still", vm.cost(parent, "stood still for its last fork"), fork_target(regions, pages))
 
 
 def reaped(vm):
@@ -50,17 +46,18 @@ def add_ends(report, vm, regions, pages):
     case = f"{regions}x{pages}"
     vm.run_to_done("clone t")
     child = vm.newest_clone("t")
-    private = vm.stat(child)["memory"]["private"] // 4096
+    pages_now = vm.stat(child)["memory"]["private"] // 4096
+    private, target = count(pages_now, "private page"), end_target(pages_now)
     start = reaped(vm)
     vm.run_to_done(f"reset {child}")
     call = vm.cost(child, "reset")
-    report.add(f"reset-{case}", f"reset, {count(private, 'private page')}: the call", call, end_target(private))
-    report.add(f"reset-all-{case}", "    with the freeing of its memory", call + reaped(vm) - start, end_target(private))
+    report.add(f"reset-{case}", f"reset, {private}: the call", call, target)
+    report.add(f"reset-all-{case}", f"reset, {private}: with the freeing of its memory", call + reaped(vm) - start, target)
     start = reaped(vm)
     vm.run(f"kill {child}", LIMIT)
     call = vm.machine_costs()["last kill"]
-    report.add(f"destroy-{case}", f"destroy, {count(private, 'private page')}: what the caller waits for", call, CALL)
-    report.add(f"destroy-all-{case}", "    with the freeing of its memory", call + reaped(vm) - start, end_target(private), KVM_DESTROY if pages == 1 else None)
+    report.add(f"destroy-{case}", f"destroy, {private}: what the caller waits for", call, CALL)
+    report.add(f"destroy-all-{case}", f"destroy, {private}: with the freeing of its memory", call + reaped(vm) - start, target, KVM_DESTROY if pages == 1 else None)
 
 
 def of_clones(folder, report):

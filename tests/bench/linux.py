@@ -20,9 +20,9 @@ STEADY = ("-icount", "shift=0,sleep=on")
 
 # Who answers in the mailbox: (what it is, its word on the kernel's command line, targets at the first answer and at the end)
 ANSWERERS = {
-    "agent": ("the C agent, which waits in the mailbox", "pando.mode=agent", 128 << 10, 512 << 10),
-    "agent-idle": ("the C agent, which sleeps in Linux", "pando.mode=agent-idle", 128 << 10, 512 << 10),
-    "shell": ("busybox: a shell script and sha256sum", "", None, None),
+    "agent": ("C agent, then in the mailbox", "pando.mode=agent", 128 << 10, 512 << 10),
+    "agent-idle": ("C agent, then asleep", "pando.mode=agent-idle", 128 << 10, 512 << 10),
+    "shell": ("shell and busybox", "", None, None),
 }
 
 
@@ -63,9 +63,9 @@ def memory(folder, report, name):
             time.sleep(max(0, answered + seconds - time.monotonic()))
             curve.append((f"+{seconds} s" if seconds else "answer", (before - vm.frames()["free"]) * PAGE // CLONES))
         vm.quit()
-    report.add(f"memory-made-{name}", f"memory per clone when made; {what}", curve[0][1], 8192, 118 << 10, "bytes")
-    report.add(f"memory-answer-{name}", "    at its first answer", curve[1][1], first, unit="bytes")
-    report.add(f"memory-idle-{name}", f"    after {IDLE[-1]} idle seconds", curve[-1][1], last, unit="bytes")
+    report.add(f"memory-made-{name}", f"memory per clone, made: {what}", curve[0][1], 8192, 118 << 10, "bytes")
+    report.add(f"memory-answer-{name}", f"memory per clone, first answer: {what}", curve[1][1], first, unit="bytes")
+    report.add(f"memory-idle-{name}", f"memory per clone, {IDLE[-1]} idle seconds later: {what}", curve[-1][1], last, unit="bytes")
     report.curves.setdefault("memory", {})[what] = curve
 
 
@@ -89,8 +89,8 @@ def crowd(folder, report):
         vm.quit()
     version = ".".join(map(str, pando.qemu_version()))
     report.add("wall-made", f"{CROWD:,} clone calls, Debian 256 MiB, QEMU {version}, 2 harts", round(1000 * made, 1), unit="ms, wall clock")
-    report.add("wall-answered", "    until all of them have answered", round(1000 * answered, 1), unit="ms, wall clock")
-    report.add("crowd-memory", "    memory per clone then", gone // CROWD, unit="bytes")
+    report.add("wall-answered", f"{CROWD:,} clones of it have answered", round(1000 * answered, 1), unit="ms, wall clock")
+    report.add("crowd-memory", f"memory of each of {CROWD:,} clones that have answered", gone // CROWD, unit="bytes")
 
 
 def run(folder, report):

@@ -4,6 +4,8 @@
 import dataclasses
 import json
 
+from reasons import reason_for
+
 WORSE = 1.02  # a figure beyond this share of the old one is worth a look
 
 
@@ -44,24 +46,22 @@ class Report:
 
     def add(self, name, what, measured, target=None, peer=None, unit="instructions", **more):
         row = Row(name, what, unit, measured, target, peer, **more)
-        if not row.is_missed:
-            row.note = ""
+        row.note = reason_for(name) if row.is_missed else ""
         self.rows.append(row)
         ratio = f"{peer / measured:8.1f} x" if peer and measured else ""
         unit = "" if unit == "instructions" else unit
-        print(f"{what:66} {shown(measured):>11}{' !' if row.is_missed else '  '} {shown(target):>8} {shown(peer):>10} {ratio:>10} {unit}".rstrip(), flush=True)
-        if row.note:
-            print(f"    ! {row.note}", flush=True)
-        return row
+        print(f"{what:74} {shown(measured):>11}{' !' if row.is_missed else '  '} {shown(target):>8} {shown(peer):>10} {ratio:>10} {unit}".rstrip(), flush=True)
 
     @staticmethod
     def heading(text):
-        print(f"\n{text:66} {'measured':>11}   {'target':>8} {'KVM':>10} {'KVM/Pando':>10}", flush=True)
+        print(f"\n{text:74} {'measured':>11}   {'target':>8} {'KVM':>10} {'KVM/Pando':>10}", flush=True)
 
     def summary(self):
-        missed = [row.what for row in self.rows if row.is_missed]
+        missed = [row for row in self.rows if row.is_missed]
         aimed = sum(row.target is not None for row in self.rows)
-        print(f"\n{aimed - len(missed)} of {aimed} targets met" + "".join(f"\n  ! {what}" for what in missed))
+        print(f"\n{aimed - len(missed)} of {aimed} targets met")
+        for note in dict.fromkeys(row.note for row in missed):
+            print("".join(f"  ! {row.what}\n" for row in missed if row.note == note) + f"        {note}")
         for failure in self.failures:
             print(f"FAILED: {failure.splitlines()[0]}")
 
