@@ -165,6 +165,8 @@ void vcpu_load(struct vcpu *v)
 	bool moved = v->last_hart != here;
 
 	account_load(v);
+	if (atomic_load_explicit(&v->vm->time_waits, memory_order_acquire))
+		vm_begin_time(v->vm);
 	guest_drop_reservation();
 	space_attach(&v->vm->space, v->id, moved);
 	guest_load(&v->regs, &v->csrs, &v->fp, v->vm->time_delta, moved);

@@ -306,7 +306,7 @@ enum err vm_quiesce(struct vm *vm, u32 states)
 		lock_release(&vm->lock);
 		wait_all_stopped(vm);
 	}
-	if (atomic_load(&vm->state) == VM_RUNNING)
+	if (atomic_load(&vm->state) == VM_RUNNING && !atomic_load(&vm->time_waits))
 		vm->frozen_time = time_now() + vm->time_delta;
 	return ERR_OK;
 }
@@ -320,10 +320,47 @@ static void restart_time(struct vm *vm)
 		vm->time_delta = delta;
 }
 
+/* Has some vCPU work to do as soon as a hart is free? */
+static bool is_any_ready(const struct vm *vm)
+{
+	for (u32 i = 0; i < vm->n_vcpus; i++) {
+		const struct vcpu *v = vm->vcpu[i];
+
+		if ((atomic_load(&v->holds) & ~(u32)HOLD_PAUSED) == 0 &&
+		    (!v->in_wfi || vcpu_has_interrupt(v)))
+			return true;
+	}
+	return false;
+}
+
+static void begin_time(struct vm *vm)
+{
+	if (!atomic_load_explicit(&vm->time_waits, memory_order_relaxed))
+		return;
+	restart_time(vm);
+	atomic_store_explicit(&vm->time_waits, false, memory_order_release);
+}
+
+/* Siblings may have their first turn on several harts at once; who stops the VM meanwhile waits for
+ * this vCPU. */
+void vm_begin_time(struct vm *vm)
+{
+	if (vm->n_vcpus == 1) {
+		begin_time(vm);
+		return;
+	}
+	lock_acquire(&vm->lock);
+	begin_time(vm);
+	lock_release(&vm->lock);
+}
+
+/* A thousand clones that start at once wait for a hart.  That wait is one that Pando imposes, so
+ * guest time stands still over it, too: no timer is due before the guest has done anything. */
 void vm_go_on(struct vm *vm)
 {
 	assert(lock_is_held(&vm->lock));
 	restart_time(vm);
+	atomic_store(&vm->time_waits, vm->policy.time == TIME_CONTINUE && is_any_ready(vm));
 	gate_go_on(vm);
 	atomic_store(&vm->state, VM_RUNNING);
 	for (u32 i = 0; i < vm->n_vcpus; i++)

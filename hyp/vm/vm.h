@@ -105,8 +105,9 @@ struct vm {
 	struct vm *event_next;     /* a: the event list's, while on it */
 	struct vm_gate gate;
 	_Atomic bool hold_at_ready; /* a: the mailbox asks under dev_lock alone */
-	bool is_stilled;            /* control's: paused for as long as it counts */
-	struct vm_console console;  /* d */
+	_Atomic bool time_waits;   /* a: frozen_time goes on: no vCPU has had a turn; set under m */
+	bool is_stilled;           /* control's: paused for as long as it counts */
+	struct vm_console console; /* d */
 	struct vm_stats stats;
 
 	struct vcpu *vcpu[VM_MAX_VCPUS];     /* I */
@@ -197,6 +198,9 @@ enum err must_check vm_list(struct vm *vm, bool is_new_name);
 /* Holds all vCPUs and waits until none is in a hart; returns with vm->lock held.
  * ERR_STATE, lock not held: its state is not in `states` (bits 1 << enum vm_state). */
 enum err must_check vm_quiesce(struct vm *vm, u32 states);
+
+/* Under time_waits, before a vCPU is loaded: guest time goes on from here. */
+void vm_begin_time(struct vm *vm);
 
 /* Lets a quiet VM go on, its time as its policy says.  vm->lock held. */
 void vm_go_on(struct vm *vm);
