@@ -27,13 +27,14 @@
 #include "arch/phys.h"
 #include "lib/assert.h"
 
-#define MAX_ORDER   9U /* 2 MiB */
-#define N_ORDERS    (MAX_ORDER + 1)
-#define NONE        UINT32_MAX
-#define CACHE_LEN   64U
-#define BATCH_ORDER 5U
-#define BATCH       (1U << BATCH_ORDER) /* half a stack */
-#define MIN_FRAMES  (16UL << 20 >> PAGE_SHIFT)
+#define MAX_ORDER         9U /* 2 MiB */
+#define N_ORDERS          (MAX_ORDER + 1)
+#define NONE              UINT32_MAX
+#define CACHE_LEN         64U
+#define RUN_WORTH_LOCKING 4U
+#define BATCH_ORDER       5U
+#define BATCH             (1U << BATCH_ORDER) /* half a stack */
+#define MIN_FRAMES        (16UL << 20 >> PAGE_SHIFT)
 
 struct frame_cache {
 	u32 n_plain, n_zeroed; /* read by other harts for statistics only */
@@ -226,11 +227,9 @@ static bool place_records(u64 begin, u64 end)
 	return false;
 }
 
-static bool release_run(u64 begin, u64 end)
+/* Frames [i, stop), in pieces as large as their place allows. */
+static void free_range(u32 i, u32 stop)
 {
-	u32 i = (u32)((begin - base.v) >> PAGE_SHIFT), stop = (u32)((end - base.v) >> PAGE_SHIFT);
-
-	n_usable += stop - i;
 	while (i < stop) {
 		u32 order = 0;
 
@@ -242,6 +241,14 @@ static bool release_run(u64 begin, u64 end)
 		buddy_free(i, order);
 		i += 1U << order;
 	}
+}
+
+static bool release_run(u64 begin, u64 end)
+{
+	u32 i = (u32)((begin - base.v) >> PAGE_SHIFT), stop = (u32)((end - base.v) >> PAGE_SHIFT);
+
+	n_usable += stop - i;
+	free_range(i, stop);
 	return true;
 }
 
@@ -429,6 +436,21 @@ void frame_free_order(struct frame *f, u32 order)
 	lock_acquire(&lock);
 	buddy_free(index_of(f), order);
 	lock_release(&lock);
+}
+
+void frame_free_run(struct frame_run *run)
+{
+	u32 i = run->n > 0 ? index_of(run->first) : 0, stop = i + run->n;
+
+	/* A few are better kept in the hart's stock. */
+	for (; run->n < RUN_WORTH_LOCKING && i < stop; i++)
+		frame_free(&records[i]);
+	if (i < stop) {
+		lock_acquire(&lock);
+		free_range(i, stop);
+		lock_release(&lock);
+	}
+	*run = (struct frame_run){ 0 };
 }
 
 void frame_put(struct frame *f)

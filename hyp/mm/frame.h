@@ -11,6 +11,7 @@
 #define MM_FRAME_H
 
 #include <stdatomic.h>
+#include "lib/assert.h"
 #include "lib/err.h"
 #include "lib/types.h"
 
@@ -91,6 +92,16 @@ static inline struct frame *frame_in(struct frame_map map, u64 ppn)
 
 hpa_t frame_hpa(const struct frame *f);
 
+/* A frame in use becomes slot `slot` of a block: class, head 0 and slot in one store. */
+static inline void frame_set_slot(struct frame *f, u32 slot)
+{
+	u32 word = FRAME_BLOCK | slot << 16;
+
+	_Static_assert(offsetof(struct frame, class) == 4 && offsetof(struct frame, slot) == 6,
+	               "little-endian: class, head, slot");
+	__builtin_memcpy(__builtin_assume_aligned((u8 *)f + 4, 4), &word, sizeof(word));
+}
+
 static inline void frame_get(struct frame *f)
 {
 	atomic_fetch_add_explicit(&f->count, 1, memory_order_relaxed);
@@ -98,6 +109,34 @@ static inline void frame_get(struct frame *f)
 
 /* Drops one reference of a counted frame; the last one frees it. */
 void frame_put(struct frame *f);
+
+/* Frames that are given back together and follow one another in memory, so that the buddy system is
+ * asked once for all of them.  Begins as { 0 }, ends with frame_free_run(). */
+struct frame_run {
+	struct frame *first;
+	u32 n;
+};
+void frame_free_run(struct frame_run *run);
+
+/* As frame_free(), by way of `run`. */
+static inline void frame_free_into(struct frame_run *run, struct frame *f)
+{
+	if (f != run->first + run->n) {
+		frame_free_run(run);
+		run->first = f;
+	}
+	run->n++;
+}
+
+/* As frame_put(), by way of `run`. */
+static inline void frame_put_into(struct frame_run *run, struct frame *f)
+{
+	u32 before = atomic_fetch_sub_explicit(&f->count, 1, memory_order_acq_rel);
+
+	assert(before > 0 && f->class == FRAME_COUNTED);
+	if (before == 1)
+		frame_free_into(run, f);
+}
 
 /* Are all frames that guests may have gone? Cheap, and may be a moment old. */
 bool frame_is_short(void);

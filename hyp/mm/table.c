@@ -191,32 +191,61 @@ struct table *table_split(struct block *b, enum frame_use use)
 
 /* ---- disarm and seal ---- */
 
-/* Those of the 64 frames from entry i on that this table alone holds become slots of `b`: chained
- * behind `tail`, their entries pieces without W.  Returns the new tail. */
+/* The frame behind `*pte` becomes slot `slot` of a listed block, behind `tail`; the entry a piece
+ * without W.  Plain stores: nobody walks a table that is being sealed.  Returns the new tail. */
+static inline struct frame **seal_entry(u64 *pte, struct frame_map map, u32 slot,
+                                        struct frame **tail)
+{
+	struct frame *f = frame_in(map, *pte >> PTE_PPN_SHIFT);
+
+	frame_set_slot(f, slot);
+	*tail = f;
+	*pte = (*pte & ~PTE_W) | KIND_PIECE;
+	return &f->link.next;
+}
+
+/* As seal_word(), up to where an entry has no W: what has W is ours alone, nothing need be counted.
+ * Returns how many entries are done. */
+static u32 seal_writable(u64 *pte, u32 slot, struct frame ***tail)
+{
+	struct frame_map map = frame_map();
+	struct frame **end = *tail;
+	u32 n = 0;
+
+	for (; n < 64 && pte[0] & pte[1] & pte[2] & pte[3] & PTE_W; n += 4, pte += 4, slot += 4) {
+		end = seal_entry(&pte[0], map, slot, end);
+		end = seal_entry(&pte[1], map, slot + 1, end);
+		end = seal_entry(&pte[2], map, slot + 2, end);
+		end = seal_entry(&pte[3], map, slot + 3, end);
+	}
+	*tail = end;
+	return n;
+}
+
+/* Those of the 64 counted frames of a word that this table alone holds become slots of `b`: chained
+ * behind `tail`.  Returns the new tail. */
 static struct frame **seal_word(struct table *t, u32 word, struct block *b, struct frame **tail)
 {
 	struct frame_map map = frame_map();
-	u64 *pte = &t->pte[word * 64], shared = 0;
-	u16 slot = (u16)(word * 64), n = 0;
+	u64 counted = t->counted[word], shared = 0;
+	u32 n = counted == UINT64_MAX ? seal_writable(&t->pte[word * 64], word * 64, &tail) : 0;
 
-	for (u64 left = t->counted[word]; left; left >>= 1, pte++, slot++) {
-		struct frame *f = frame_in(map, pte_ppn(*pte));
+	b->n = (u16)(b->n + n);
+	counted = n < 64 ? counted >> n : 0;
+	for (u32 i = word * 64 + n; counted; counted >>= 1, i++) {
+		u64 *pte = &t->pte[i];
+		struct frame *f = frame_in(map, *pte >> PTE_PPN_SHIFT);
 
-		if (!(left & 1))
+		if (!(counted & 1))
 			continue;
 		if (atomic_load_explicit(&f->count, memory_order_relaxed) > 1) {
-			shared |= BIT(slot % 64);
+			shared |= BIT(i % 64);
 			continue;
 		}
-		f->class = FRAME_BLOCK;
-		f->slot = slot;
-		*tail = f;
-		tail = &f->link.next;
-		n++;
-		pte_write(pte, (*pte & ~PTE_W) | KIND_PIECE);
+		tail = seal_entry(pte, map, i, tail);
+		b->n++;
 	}
 	t->counted[word] = shared; /* these have no W to lose */
-	b->n = (u16)(b->n + n);
 	return tail;
 }
 
@@ -242,6 +271,14 @@ static bool table_seal(struct table *t)
 	return true;
 }
 
+static void disarm_leaves(struct table *t)
+{
+	u32 i;
+
+	FOR_EACH_BIT (t->armed_at, i)
+		t->pte[i] &= ~PTE_W;
+}
+
 static void disarm_entry(struct table *t, u32 i)
 {
 	u64 pte = t->pte[i];
@@ -249,7 +286,7 @@ static void disarm_entry(struct table *t, u32 i)
 	if (pte_is_table(pte))
 		table_disarm(table_below(pte));
 	else
-		pte_write(&t->pte[i], pte & ~PTE_W);
+		t->pte[i] = pte & ~PTE_W;
 }
 
 void table_disarm(struct table *t)
@@ -266,11 +303,14 @@ void table_disarm(struct table *t)
 				disarm_entry(t, i);
 		return;
 	}
-	/* Without a block all that is writable is counted, and sealing sees to it. */
-	if (t->level > 0 || t->block || !table_seal(t))
+	if (t->level == 1) {
 		FOR_EACH_BIT (t->armed_at, i)
 			disarm_entry(t, i);
-	memset(t->armed_at, 0, sizeof(t->armed_at));
+	} else if (t->block || !table_seal(t)) {
+		/* Without a block all that is writable is counted, and sealing sees to it. */
+		disarm_leaves(t);
+	}
+	ZERO_WORDS(t->armed_at);
 }
 
 /* ---- blocks ---- */
@@ -315,10 +355,13 @@ void block_put(struct block *b)
 	if (b->is_contiguous) {
 		frame_free_order(b->first, 9);
 	} else {
+		struct frame_run run = { 0 };
+
 		for (struct frame *f = b->first, *next; f; f = next) {
 			next = f->link.next;
-			frame_free(f);
+			frame_free_into(&run, f);
 		}
+		frame_free_run(&run);
 	}
 	pool_free(&blocks, b);
 }
@@ -415,10 +458,30 @@ static struct table *reap_pop(void)
 	return t;
 }
 
+static void put_leaves(struct table *t)
+{
+	struct frame_map map = frame_map();
+	struct frame_run run = { 0 };
+	u32 i;
+
+	FOR_EACH_BIT (t->counted, i) {
+		u64 pte = t->pte[i];
+
+		frame_put_into(&run, frame_in(map, pte_ppn(pte)));
+	}
+	frame_free_run(&run);
+	if (t->block)
+		block_put(t->block);
+}
+
 static void put_entries(struct table *t)
 {
 	u32 i;
 
+	if (t->level == 0) {
+		put_leaves(t);
+		return;
+	}
 	if (t->level == 2) {
 		for (i = t->lo; i < t->hi; i++) {
 			if (t->pte[i])
@@ -430,15 +493,11 @@ static void put_entries(struct table *t)
 	FOR_EACH_BIT (t->counted, i) {
 		u64 pte = t->pte[i];
 
-		if (t->level == 0)
-			frame_put(frame_of(pte_hpa(pte)));
-		else if (pte_is_table(pte))
+		if (pte_is_table(pte))
 			table_put(table_below(pte));
 		else
 			block_put(block_behind(pte));
 	}
-	if (t->block)
-		block_put(t->block);
 }
 
 static void note_reaped(u64 n, u64 instret)

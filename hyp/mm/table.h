@@ -44,11 +44,15 @@ struct table {
 	u32 n_pages, n_zero;        /* a shared table: mapped at and below, to memory, to zeroes */
 };
 
-/* No count-trailing-zeros: without Zbb that is a call.  Tables are mostly full or mostly empty. */
+/* No count-trailing-zeros: without Zbb that is a call.  Tables are mostly full or mostly empty:
+ * eight bits at a time are passed over if none is set. */
 #define FOR_EACH_BIT(bitmap, i)                                                                  \
 	for (u32 word_ = 0; word_ < BITMAP_WORDS; word_++)                                       \
 		for (u64 left_ = ((i) = word_ * 64, (bitmap)[word_]); left_; left_ >>= 1, (i)++) \
-			if (left_ & 1)
+			if (!(left_ & 1)) {                                                      \
+				if (!(left_ & 0xff))                                             \
+					left_ >>= 7, (i) += 7;                                   \
+			} else
 
 static inline void bit_set(u64 *bitmap, u32 i)
 {

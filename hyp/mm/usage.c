@@ -148,10 +148,11 @@ static void clear_table(struct table *t)
 	t->audit = 0;
 	if (t->block)
 		t->block->audit = 0;
-	if (t->level == 1)
-		FOR_EACH_BIT (t->counted, i)
-			if (!pte_is_table(t->pte[i]))
-				block_behind(t->pte[i])->audit = 0;
+	if (t->level != 1)
+		return;
+	FOR_EACH_BIT (t->counted, i)
+		if (!pte_is_table(t->pte[i]))
+			block_behind(t->pte[i])->audit = 0;
 }
 
 static void clear_and_count(struct frame *f, void *arg)

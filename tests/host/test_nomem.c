@@ -243,6 +243,33 @@ static void test_seal_skips_what_is_shared(void **state)
 	mm_end();
 }
 
+/* The same where a whole word of entries is counted: four that are writable, three of four, none. */
+static void test_seal_stops_at_what_is_shared(void **state)
+{
+	enum { N = 64, N_WRITTEN = 7 };
+
+	(void)state;
+	mm_start(32, 2);
+	mm_space(&s, 4);
+	for (u64 n = 0; n < N; n++)
+		mm_store(0, &s, PAGE(n), n);
+	frame_fail_from(1);
+	space_fork(&other, &s);
+	frame_fail_after(0);
+	for (u64 n = 0; n < N_WRITTEN; n++)
+		mm_store(0, &other, PAGE(n), 100 + n);
+	space_freeze(&other);
+	mm_audit();
+	assert_int_equal(block_n_records(), 1);
+	for (u64 n = 0; n < N; n++) {
+		assert_int_equal(peek(&s, PAGE(n)), n);
+		assert_int_equal(peek(&other, PAGE(n)), n < N_WRITTEN ? 100 + n : n);
+	}
+	space_fini(&s);
+	space_fini(&other);
+	mm_end();
+}
+
 static void test_reset_without_memory(void **state)
 {
 	(void)state;
@@ -399,6 +426,7 @@ int main(void)
 		cmocka_unit_test(test_space_load),
 		cmocka_unit_test(test_freeze_without_memory),
 		cmocka_unit_test(test_seal_skips_what_is_shared),
+		cmocka_unit_test(test_seal_stops_at_what_is_shared),
 		cmocka_unit_test(test_reset_without_memory),
 		cmocka_unit_test(test_guest_eats_all),
 		cmocka_unit_test(test_retained_slots),
