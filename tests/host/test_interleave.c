@@ -8,7 +8,7 @@
  * Noticed are: a load that finds anything else; a store to a frame that the VM does not hold alone and writable; a fetch of
  * old code; a walk into what is no table any more; a wait that nobody ends; frames or counts that do not add up in the end.
  *
- * PANDO_SEED=N replays one history, PANDO_HISTORIES=N runs as many; PANDO_NO_LOCK=NAME leaves out all locks of that rank
+ * PANDO_SEED=N replays one history, PANDO_INTERLEAVINGS=N runs as many; PANDO_NO_LOCK=NAME leaves out all locks of that rank
  * (arch/lock.h), and then the test must fail: tests/mutate sees to that.
  */
 #include "crew.h"
@@ -18,14 +18,14 @@
 
 #define N_HARTS  4
 #define N_SPACES 6
-#define N_VCPUS  2
+#define N_VCPUS  3
 #define N_PAGES  10
 #define N_PHASES 3
 #define N_OPS    24 /* of each hart in a phase */
 #define HIGH     0xc0000000UL
 #define N_LINES  64U
 
-enum word { BY_VCPU0, BY_VCPU1, BY_PANDO, CODE, N_WORDS };
+enum word { BY_VCPU0, BY_VCPU1, BY_VCPU2, BY_PANDO, CODE, N_WORDS };
 
 /* A VM. Between two steps of the crew, nobody else looks: these need no lock. */
 struct guest {
@@ -244,22 +244,33 @@ static void run_vcpu(u32 k, u32 v, bool moved)
 	}
 }
 
+static u32 n_taken(u32 k)
+{
+	u32 n = 0;
+
+	for (u32 v = 0; v < N_VCPUS; v++)
+		n += g[k].is_taken[v];
+	return n;
+}
+
 /* Where another vCPU runs already, if there is such a VM: siblings are to meet. */
 static u32 pick_guest(void)
 {
 	u32 k = (u32)(fake_random() % N_SPACES);
 
 	for (u32 n = 0; n < N_SPACES && !chance(4); n++, k = (k + 1) % N_SPACES)
-		if (g[k].live && g[k].is_taken[0] != g[k].is_taken[1])
+		if (g[k].live && n_taken(k) > 0 && n_taken(k) < N_VCPUS)
 			break;
 	return k;
 }
 
 static void op_run(void)
 {
-	u32 k = pick_guest(), v = g[k].is_taken[0] || (!g[k].is_taken[1] && chance(2));
+	u32 k = pick_guest(), v = (u32)(fake_random() % N_VCPUS);
 	bool moved;
 
+	for (u32 n = 0; n < N_VCPUS && g[k].is_taken[v]; n++)
+		v = (v + 1) % N_VCPUS;
 	if (!g[k].live || g[k].frozen || g[k].stop || g[k].is_taken[v])
 		return;
 	g[k].is_taken[v] = true;
@@ -525,7 +536,7 @@ static void histories(u64 first, u64 n, u32 vmid_bits)
 	bool replay = getenv("PANDO_SEED");
 
 	first = number("PANDO_SEED", first);
-	n = number("PANDO_HISTORIES", replay ? 1 : getenv("PANDO_SOAK") ? 100 * n : n);
+	n = number("PANDO_INTERLEAVINGS", replay ? 1 : getenv("PANDO_SOAK") ? 100 * n : n);
 	n_checked = n_faults = n_lives = 0;
 	for (u64 k = 0; k < n; k++)
 		run_history(first + k, vmid_bits);
@@ -536,19 +547,19 @@ static void histories(u64 first, u64 n, u32 vmid_bits)
 static void test_many_vmids(void **state)
 {
 	(void)state;
-	histories(1, 120, 14);
+	histories(1, 80, 14);
 }
 
 static void test_few_vmids(void **state)
 {
 	(void)state;
-	histories(1001, 80, 2);
+	histories(1001, 50, 2);
 }
 
 static void test_no_vmids(void **state)
 {
 	(void)state;
-	histories(2001, 80, 0);
+	histories(2001, 50, 0);
 }
 
 int main(void)
