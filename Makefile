@@ -69,6 +69,7 @@ soak: ## the random tests, for as long as it takes to trust them
 	$(AGAIN) files host-files
 	@scripts/test --soak
 	@tests/mutate
+	@tests/soak/linux.py
 
 format: ## lay the C sources out as .clang-format says
 	@$(SETUP) packages
@@ -108,7 +109,7 @@ FDT_OBJ := $(FDT_NAMES:%=$(BUILD)/libfdt/%.o)
 
 GUESTS := $(patsubst guests/tiny/%,$(BUILD)/guests/%.bin,$(basename $(wildcard guests/tiny/*.[cS])))
 
-LINUX_FILES := $(BUILD)/demo.dtb $(BUILD)/run.dtb $(BUILD)/agent.dtb $(BUILD)/linux/initrd.cpio
+LINUX_FILES := $(BUILD)/demo.dtb $(BUILD)/run.dtb $(BUILD)/agent.dtb $(BUILD)/linux/initrd.cpio $(BUILD)/linux/memcheck.cpio
 
 files: $(BUILD)/pando.elf $(GUESTS) $(if $(wildcard $(BUILD)/linux/.stamp),$(LINUX_FILES))
 
@@ -183,7 +184,10 @@ $(BUILD)/linux/initrd.cpio: guests/linux/init $(INITRD_FILES)
 $(BUILD)/linux/mark.cpio: $(BUILD)/linux/mark $(INITRD_FILES)
 	@scripts/mkcpio -o $@ $(INITRD) file:/init=$<
 
-$(BUILD)/linux/mailbox $(BUILD)/linux/agent $(BUILD)/linux/random: $(BUILD)/linux/%: guests/linux/%.c guests/linux/sys.h guests/linux/sha256.h Makefile
+$(BUILD)/linux/memcheck.cpio: $(BUILD)/linux/memcheck scripts/mkcpio
+	@scripts/mkcpio -o $@ dir:/dev node:/dev/console=c,5,1 file:/init=$<
+
+$(BUILD)/linux/mailbox $(BUILD)/linux/agent $(BUILD)/linux/random $(BUILD)/linux/memcheck: $(BUILD)/linux/%: guests/linux/%.c guests/linux/sys.h guests/linux/sha256.h Makefile
 	@$(CROSS)gcc $(TARGET) $(WARN) -std=gnu11 -O2 -ffreestanding -nostdlib -static -Wl,-Ttext=0x10000,--build-id=none -o $@ $<
 
 $(BUILD)/linux/mark: guests/linux/mark.S
