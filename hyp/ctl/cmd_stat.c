@@ -5,6 +5,7 @@
 #include "ctl/fmt.h"
 #include "ctl/mem.h"
 #include "ctl/names.h"
+#include "ctl/top.h"
 #include "mm/table.h"
 #include "mm/usage.h"
 #include "vm/account.h"
@@ -187,6 +188,8 @@ static enum err run_stat(struct cmd *c)
 static const struct command commands[] = {
 	{ "stat", "[VM]", "exits, breaks, time, memory; harts and locks", 0, 1, run_stat },
 	{ "mem", "[VM]", "where the memory is", 0, 1, mem_run },
+	{ "top", "[memory] [-n N] [-d S]",
+	  "the busiest VMs, or the largest, until a key is pressed", 0, 5, top_run },
 };
 
 const struct command_group cmd_stat = { "Figures", commands, ARRAY_LEN(commands) };

@@ -7,12 +7,12 @@
  * to do.  Work that arrives as the poller leaves is seen by the hart that made
  * it, at its next exit, and by the poller before it goes idle.
  */
-#include "arch/time.h"
 #include "ctl/boot.h"
 #include "ctl/ctl.h"
 #include "ctl/demo.h"
 #include "ctl/event.h"
 #include "ctl/shell.h"
+#include "ctl/top.h"
 #include "ctl/view.h"
 #include "drv/console.h"
 
@@ -32,7 +32,7 @@ void ctl_init(void)
 
 u64 ctl_deadline(void)
 {
-	return u64_min(demo_deadline(), view_deadline());
+	return u64_min(u64_min(demo_deadline(), view_deadline()), top_deadline());
 }
 
 bool ctl_wanted(void)
@@ -59,6 +59,7 @@ void ctl_poll(void)
 	event_take_all();
 	view_poll();
 	demo_poll();
+	top_poll();
 	shell_refresh();
 	atomic_store(&is_polling, false);
 	lock_release(&ctl_lock);

@@ -208,17 +208,19 @@ void mem_show_usage(struct cmd *c, struct vm *vm)
 	           fmt_bytes(u.table_frames * PAGE_SIZE).s, fmt_bytes(vm->ram.len).s);
 }
 
+/* A record is a frame, with the first vCPU in it. */
 static void show_fixed(struct cmd *c, const struct vm *vm)
 {
-	u64 vcpus = vm->n_vcpus * sizeof(struct vcpu);
+	u64 vcpus = (vm->n_vcpus - 1) * sizeof(struct vcpu);
 	u64 ring = vm->console.ring ? VM_CONSOLE_RING_LEN : 0;
 
-	cmd_printf(c, "  fixed: %s; record %s, of which device state %s, %u vCPU%s %s",
-	           fmt_bytes(sizeof(*vm) + vcpus + ring).s, fmt_bytes(sizeof(*vm)).s,
-	           fmt_bytes(device_state_len()).s, vm->n_vcpus, vm->n_vcpus == 1 ? "" : "s",
-	           fmt_bytes(vcpus).s);
+	cmd_printf(c, "  fixed: %s; record %s, of which vCPU 0 %s, devices %s",
+	           fmt_bytes(PAGE_SIZE + vcpus + ring).s, fmt_bytes(PAGE_SIZE).s,
+	           fmt_bytes(sizeof(struct vcpu)).s, fmt_bytes(device_state_len()).s);
+	if (vcpus)
+		cmd_printf(c, "; more vCPUs %s", fmt_bytes(vcpus).s);
 	if (ring)
-		cmd_printf(c, ", console %s", fmt_bytes(ring).s);
+		cmd_printf(c, "; console %s", fmt_bytes(ring).s);
 	cmd_printf(c, "\n");
 }
 

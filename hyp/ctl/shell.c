@@ -10,9 +10,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include "ctl/command.h"
 #include "ctl/demo.h"
 #include "ctl/shell.h"
+#include "ctl/top.h"
 #include "ctl/view.h"
 #include "drv/console.h"
 
@@ -47,6 +47,7 @@ static struct {
 	bool is_started;
 	_Atomic bool is_drawn;
 	_Atomic bool is_overwritten;
+	_Atomic u32 n_said; /* lines, by others than commands */
 	char line[CMD_LINE_LEN];
 	u32 len, cursor;
 	enum escape escape;
@@ -85,7 +86,7 @@ static void draw(void)
 
 static bool owns_screen(void)
 {
-	return sh.is_started && !demo_is_running() && !view_attached();
+	return sh.is_started && !demo_is_running() && !view_attached() && !top_is_running();
 }
 
 void shell_refresh(void)
@@ -100,6 +101,7 @@ void shell_log(const char *text, size_t len)
 		console_write("\r\033[K", 4);
 	console_write(text, len);
 	atomic_store(&sh.is_overwritten, true);
+	atomic_fetch_add(&sh.n_said, 1);
 }
 
 bool shell_needs_refresh(void)
@@ -118,6 +120,12 @@ void shell_say(const char *fmt, ...)
 	strcat(text, "\n");
 	undraw();
 	put(text);
+	atomic_fetch_add(&sh.n_said, 1);
+}
+
+u32 shell_n_said(void)
+{
+	return atomic_load(&sh.n_said);
 }
 
 void shell_start(void)
@@ -377,11 +385,25 @@ static bool foreign_key(char c)
 	return false;
 }
 
+/* Any key ends it, and is used up; but an arrow key, of several bytes, is the line's. */
+static void end_top(char c, char last)
+{
+	if (c == KEY_NEWLINE && last == KEY_RETURN)
+		return;
+	top_stop();
+	if (c == KEY_ESCAPE)
+		sh.escape = ESC_START;
+}
+
 void shell_key(char c)
 {
 	char last = sh.last;
 
 	sh.last = c;
+	if (top_is_running()) {
+		end_top(c, last);
+		return;
+	}
 	if (foreign_key(c) || (c == KEY_NEWLINE && last == KEY_RETURN))
 		return;
 	if (!sh.is_drawn)

@@ -24,6 +24,9 @@ void shell_refresh(void);
 /* The attached VM has gone, or its console was left with Ctrl-]. */
 void shell_detached(void);
 
+/* How often something has been said: a view that draws over itself begins anew when it has changed. */
+u32 shell_n_said(void);
+
 /* Sink for the log: from any hart, under any lock.  The typed line comes back later. */
 void shell_log(const char *text, size_t len);
 bool shell_needs_refresh(void);

@@ -76,6 +76,13 @@ struct vm_stats {
 	u64 picked_instret, entry_instret;     /* a hart set out to enter it; and did so */
 };
 
+/* All of a VM's vCPUs together, when somebody last looked. */
+struct vm_seen {
+	u64 at;                /* host ticks */
+	u64 guest, hypervisor; /* ticks */
+	u64 exits, breaks;
+};
+
 struct vm {
 	u32 id;           /* I: unique, never reused */
 	_Atomic u32 refs; /* a: the list's, one per clone for its template, one per user */
@@ -88,6 +95,7 @@ struct vm {
 	struct region ram, window;                          /* I: RAM, and the mailbox's window */
 	struct vm_policy policy;                            /* m */
 	TAILQ_ENTRY(vm) link;                               /* l */
+	struct vm_seen seen;                                /* control's: of the last top */
 
 	/* Zero at birth, from here to `vcpu`. */
 	_Atomic u32 state;         /* a: enum vm_state, changed under m */
@@ -107,6 +115,7 @@ struct vm {
 	_Atomic bool hold_at_ready; /* a: the mailbox asks under dev_lock alone */
 	_Atomic bool time_waits;   /* a: frozen_time goes on: no vCPU has had a turn; set under m */
 	bool is_stilled;           /* control's: paused for as long as it counts */
+	bool is_seen;              /* control's: `seen` says something */
 	struct vm_console console; /* d */
 	struct vm_stats stats;
 

@@ -211,92 +211,6 @@ static void test_policy(void **state)
 	assert_int_equal(vm->policy.memory, MEMORY_OVERCOMMIT);
 }
 
-/* A name stands for a VM and all that descends from it, and not for another that begins like it. */
-static void test_lists(void **state)
-{
-	const char *screen;
-
-	(void)state;
-	assert_has(fake_type("vms\r"), "0 VMs\n");
-	fake_type("boot linux -n 2\rfreeze linux\rclone linux -n 3\rpause linux.2\r");
-	screen = fake_type("vms\r");
-	assert_has(screen, "linux-2 ");
-	assert_has(screen,
-	           "5 VMs: 3 running, 1 paused, 1 template; 0 B private, 16 KiB of tables\n");
-	screen = fake_type("vms linux\r");
-	assert_has(screen, "linux.3 ");
-	assert_has_not(screen, "linux-2 ");
-	assert_has(screen, "4 VMs: 2 running, 1 paused, 1 template; ");
-	screen = fake_type("vms linux -s\r");
-	assert_has_not(screen, "NAME");
-	assert_has(screen, "4 VMs: ");
-	assert_has(fake_type("vms linux.3\r"), "1 VM: 1 running; ");
-	screen = fake_type("vms #5000\r");
-	assert_has(screen, "no VM \"#5000\"; try vms");
-	/* The template has gone, its clones are to be found under its name. */
-	fake_type("kill linux\r");
-	assert_has(fake_type("vms linux -s\r"), "3 VMs: 2 running, 1 paused; ");
-}
-
-static void store(struct vm *vm, u64 offset)
-{
-	assert_int_equal(copy_to_guest(&vm->space, GPA(vm->ram.base.v + offset), "x", 1), ERR_OK);
-}
-
-/* Both sides of the balance, families, what a killed template keeps, and what one VM costs. */
-static void test_memory(void **state)
-{
-	const char *screen;
-	struct frame *f;
-
-	(void)state;
-	fake_type("boot linux -n 2\r");
-	for (u64 n = 0; n < 16; n++)
-		store(fc.vms[0], n * PAGE_SIZE);
-	store(fc.vms[1], 0);
-	fake_type("freeze linux\rclone linux -n 3\r");
-	store(fc.vms[2], 0);
-	screen = fake_type("mem\r");
-	assert_has(screen,
-	           "linux                         4     4 KiB    64 KiB       0 B    48 KiB\n");
-	assert_has(screen,
-	           "linux-2                       1     4 KiB       0 B       0 B    24 KiB\n");
-	assert_has(screen, "(all)                         5 ");
-	assert_has_not(screen, "DIFFERENT");
-	assert_has_not(screen, "error");
-	assert_has_not(screen, "(killed)");
-	screen = fake_type("mem linux\r");
-	assert_has(
-		screen,
-		"0 B private, 64 KiB shared, 0 zero pages, 0 B retained, 0 B of tables; RAM 4 MiB\n");
-	assert_has(screen, "3 clones: 4 KiB private, 24 KiB of tables\n");
-	assert_has(screen, "of which device state ");
-	fake_type("kill linux\r");
-	assert_has(fake_type("mem\r"), "\nlinux (killed): 64 KiB retained for 3 clones\n");
-	assert_has(fake_type("mem linux\r"), "no VM \"linux\"; try vms");
-	/* A frame that nobody knows of: the two sides differ, and that is said. */
-	f = frame_alloc(FRAME_FOR_PANDO);
-	f->class = FRAME_COUNTED;
-	screen = fake_type("mem\r");
-	assert_has(screen, "  DIFFERENT\n  tables ");
-	assert_has(screen, "  DIFFERENT\ncounted in ");
-	assert_has(screen, "error: mem: the sums differ");
-	frame_free(f);
-}
-
-static void test_many_families(void **state)
-{
-	const char *screen;
-
-	(void)state;
-	fake_type("boot linux -n 19\r");
-	screen = fake_type("mem\r");
-	assert_has(screen, "\nlinux-16 ");
-	assert_has_not(screen, "\nlinux-17 ");
-	assert_has(screen, "(others)                      3 ");
-	assert_has(screen, "(all)                        19 ");
-}
-
 static void test_resume_past_ready(void **state)
 {
 	(void)state;
@@ -530,9 +444,6 @@ int main(void)
 		TEST(test_usage),
 		TEST(test_life_of_a_vm),
 		TEST(test_what_calls_cost),
-		TEST(test_lists),
-		TEST(test_memory),
-		TEST(test_many_families),
 		TEST(test_policy),
 		TEST(test_resume_past_ready),
 		TEST(test_watched_output),
