@@ -6,7 +6,8 @@
  * first answer is the SHA-256 of "pando clone <number>" in hex digits. After that it waits in NEXT, and answers each
  * request with the SHA-256 of its payload; with `idle` it sleeps in Linux instead.
  *
- * What a clone writes is what it costs. Between READY and DONE this program makes no system call, and it has run all
+ * What a clone writes is what it costs, and a page alone in its 2 MiB costs as much again for a table: so the stack is
+ * the window's last page. Between READY and DONE this program makes no system call, and it has run all
  * that code once before READY: stack and window are mapped, dirty and marked so in the guest's page tables. What could
  * still come in between is the kernel's timer tick, so READY waits for one: the next is a whole period away. It waits
  * for the kernel, too: a clone in which timers, RCU or kernel threads find no work left writes a third fewer pages there.
@@ -22,7 +23,8 @@ struct time {
 struct mailbox {
 	volatile void *regs;
 	volatile u8 *window;
-	u64 window_len;
+	u64 window_len; /* less its last page, the stack */
+	int is_idle;
 };
 
 /* Puts the digest of a message, in hex digits, into the window, and returns their number. The message may be there, too. */
@@ -68,10 +70,31 @@ static struct mailbox open_mailbox(const char *page, const char *window)
 	struct mailbox m;
 
 	m.regs = map(fd, page, PAGE_LEN);
-	m.window_len = mailbox_load(m.regs, WINDOW_LEN);
-	m.window = map(fd, window, m.window_len);
+	m.window_len = mailbox_load(m.regs, WINDOW_LEN) - PAGE_LEN;
+	m.window = map(fd, window, m.window_len + PAGE_LEN);
 	syscall3(SYS_close, fd, 0, 0);
 	return m;
+}
+
+static __attribute__((used)) _Noreturn void serve(const struct mailbox *m)
+{
+	struct mailbox own = *m;
+
+	first_answer(&own);
+	let_kernel_settle();
+	await_tick();
+
+	mailbox_store(own.regs, READY, 1);
+	/* From here on: a clone. */
+	mailbox_store(own.regs, DONE, first_answer(&own));
+	while (!own.is_idle) {
+		u32 len = mailbox_load(own.regs, NEXT);
+
+		mailbox_store(own.regs, DONE,
+		              len <= own.window_len ? answer(&own, own.window, len) : 0);
+	}
+	for (;;)
+		syscall6(SYS_ppoll, 0, 0, 0, 0, 0, 0);
 }
 
 static __attribute__((used)) _Noreturn void start(long *stack)
@@ -82,20 +105,14 @@ static __attribute__((used)) _Noreturn void start(long *stack)
 	if (stack[0] < 3)
 		quit("usage: agent PAGE WINDOW [idle]\n");
 	m = open_mailbox(argv[1], argv[2]);
-	first_answer(&m);
-	let_kernel_settle();
-	await_tick();
-
-	mailbox_store(m.regs, READY, 1);
-	/* From here on: a clone. */
-	mailbox_store(m.regs, DONE, first_answer(&m));
-	while (stack[0] == 3) {
-		u32 len = mailbox_load(m.regs, NEXT);
-
-		mailbox_store(m.regs, DONE, len <= m.window_len ? answer(&m, m.window, len) : 0);
-	}
-	for (;;)
-		syscall6(SYS_ppoll, 0, 0, 0, 0, 0, 0);
+	m.is_idle = stack[0] > 3;
+	__asm__ volatile("mv sp, %0\n"
+	                 "mv a0, %1\n"
+	                 "tail serve"
+	                 :
+	                 : "r"(m.window + m.window_len + PAGE_LEN), "r"(&m)
+	                 : "a0", "memory");
+	__builtin_unreachable();
 }
 
 __attribute__((naked, noreturn)) void _start(void);
