@@ -430,10 +430,15 @@ void sched_wait_stopped(struct vcpu *v)
 
 void sched_wait_frames(struct vcpu *v)
 {
-	if (atomic_fetch_or(&v->holds, HOLD_NOMEM) & HOLD_NOMEM)
-		return;
-	atomic_fetch_add(&n_waiting_frames, 1);
-	vm_post_event(v->vm, VM_EV_NOMEM);
+	struct vm *vm = v->vm;
+
+	lock_acquire(&vm->lock);
+	if ((atomic_fetch_or(&v->holds, HOLD_NOMEM) & HOLD_NOMEM) == 0) {
+		atomic_fetch_add(&n_waiting_frames, 1);
+		vm_wait_frames(vm);
+		vm_post_event(vm, VM_EV_NOMEM);
+	}
+	lock_release(&vm->lock);
 }
 
 void sched_forget_frames(struct vcpu *v)

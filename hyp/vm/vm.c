@@ -333,6 +333,30 @@ static bool is_any_ready(const struct vm *vm)
 	return false;
 }
 
+/* Every vCPU that is started waits for frames: none runs before some return. */
+static bool is_starved(const struct vm *vm)
+{
+	u32 any = 0;
+
+	for (u32 i = 0; i < vm->n_vcpus; i++) {
+		u32 holds = atomic_load(&vm->vcpu[i]->holds);
+
+		if ((holds & (HOLD_NOMEM | HOLD_STOPPED)) == 0)
+			return false;
+		any |= holds;
+	}
+	return (any & HOLD_NOMEM) != 0;
+}
+
+void vm_wait_frames(struct vm *vm)
+{
+	assert(lock_is_held(&vm->lock));
+	if (atomic_load(&vm->state) != VM_RUNNING || !is_starved(vm))
+		return;
+	vm->frozen_time = time_now() + vm->time_delta;
+	atomic_store(&vm->time_waits, true);
+}
+
 static void begin_time(struct vm *vm)
 {
 	if (!atomic_load_explicit(&vm->time_waits, memory_order_relaxed))
@@ -360,7 +384,8 @@ void vm_go_on(struct vm *vm)
 {
 	assert(lock_is_held(&vm->lock));
 	restart_time(vm);
-	atomic_store(&vm->time_waits, vm->policy.time == TIME_CONTINUE && is_any_ready(vm));
+	atomic_store(&vm->time_waits,
+	             vm->policy.time == TIME_CONTINUE && (is_any_ready(vm) || is_starved(vm)));
 	gate_go_on(vm);
 	atomic_store(&vm->state, VM_RUNNING);
 	for (u32 i = 0; i < vm->n_vcpus; i++)

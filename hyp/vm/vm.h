@@ -113,9 +113,10 @@ struct vm {
 	struct vm *event_next;     /* a: the event list's, while on it */
 	struct vm_gate gate;
 	_Atomic bool hold_at_ready; /* a: the mailbox asks under dev_lock alone */
-	_Atomic bool time_waits;   /* a: frozen_time goes on: no vCPU has had a turn; set under m */
-	bool is_stilled;           /* control's: paused for as long as it counts */
-	bool is_seen;              /* control's: `seen` says something */
+	_Atomic bool
+		time_waits; /* a: frozen_time goes on: nobody has had a turn since; set under m */
+	bool is_stilled;    /* control's: paused for as long as it counts */
+	bool is_seen;       /* control's: `seen` says something */
 	struct vm_console console; /* d */
 	struct vm_stats stats;
 
@@ -207,6 +208,10 @@ enum err must_check vm_list(struct vm *vm, bool is_new_name);
 /* Holds all vCPUs and waits until none is in a hart; returns with vm->lock held.
  * ERR_STATE, lock not held: its state is not in `states` (bits 1 << enum vm_state). */
 enum err must_check vm_quiesce(struct vm *vm, u32 states);
+
+/* One more vCPU waits for frames; if it was the last that ran, guest time waits for them as well.
+ * vm->lock held. */
+void vm_wait_frames(struct vm *vm);
 
 /* Under time_waits, before a vCPU is loaded: guest time goes on from here. */
 void vm_begin_time(struct vm *vm);

@@ -201,6 +201,103 @@ static void test_no_storm_after_a_jump(void **state)
 	machine.has_sstc = true;
 }
 
+/* As a vCPU that found no frame, in its hart, and put back. */
+static void starve(struct vcpu *v)
+{
+	assert_ptr_equal(fake_pick(0), v);
+	sched_wait_frames(v);
+	fake_put_back(0, v);
+}
+
+/* Frames return, and it has a turn. */
+static void feed(struct vm *vm)
+{
+	sched_frames_returned();
+	turn(vm);
+}
+
+/* Waiting for frames is a pause as well, once nobody of the VM runs. */
+static void test_waiting_for_frames(void **state)
+{
+	struct vm *vm, *child;
+
+	(void)state;
+	fake_boot(1);
+	vm = fake_vm_run("vm", 2);
+	starve(first(vm)); /* its sibling is stopped */
+	fake_time += HOUR;
+	feed(vm);
+	assert_int_equal(vcpu_time(first(vm)), 0);
+	fake_time += 10;
+	assert_int_equal(vcpu_time(first(vm)), 10);
+	/* The sibling runs on: time goes on. */
+	vcpu_unhold(vm->vcpu[1], HOLD_STOPPED);
+	starve(first(vm));
+	fake_time += 10;
+	turn(vm);
+	assert_int_equal(vcpu_time(first(vm)), 20);
+	starve(vm->vcpu[1]);
+	fake_time += HOUR;
+	/* Paused, forked and let go on in between: it still waits. */
+	vm_pause(vm);
+	assert_int_equal(vm_fork(vm, &child), ERR_OK);
+	fake_time += HOUR;
+	assert_int_equal(vm_run(vm), ERR_OK);
+	fake_time += HOUR;
+	assert_int_equal(vm_run(child), ERR_OK);
+	turn(child);
+	assert_int_equal(vcpu_time(first(child)), 20);
+	feed(vm);
+	assert_int_equal(vcpu_time(first(vm)), 20);
+	fake_time += 10;
+	assert_int_equal(vcpu_time(first(vm)), 30);
+}
+
+/* Frames return during a pause; then with the other policy. */
+static void test_frames_return_in_a_pause(void **state)
+{
+	struct vm *vm;
+
+	(void)state;
+	fake_boot(1);
+	vm = fake_vm_run("vm", 1);
+	turn(vm);
+	fake_time += 30;
+	starve(first(vm));
+	vm_pause(vm);
+	fake_time += HOUR;
+	sched_frames_returned();
+	fake_time += HOUR;
+	assert_int_equal(vm_run(vm), ERR_OK);
+	turn(vm);
+	assert_int_equal(vcpu_time(first(vm)), 30);
+	vm->policy.time = TIME_JUMP;
+	starve(first(vm));
+	fake_time += HOUR;
+	feed(vm);
+	assert_int_equal(vcpu_time(first(vm)), HOUR + 30);
+}
+
+static void test_reset_of_a_vm_that_waits(void **state)
+{
+	struct vm *t, *c;
+
+	(void)state;
+	fake_boot(1);
+	t = template_of("t", 1);
+	c = clone(t);
+	assert_int_equal(vm_run(c), ERR_OK);
+	starve(first(c));
+	assert_int_equal(vm_reset(c), ERR_OK);
+	turn(c);
+	fake_time += 10;
+	vm_pause(c);
+	fake_time += HOUR;
+	assert_int_equal(vm_run(c), ERR_OK);
+	turn(c);
+	assert_int_equal(vcpu_time(first(c)), 10);
+}
+
 /* ---- random histories ---- */
 
 static u64 model_time(const struct model *m)
@@ -359,6 +456,9 @@ int main(void)
 		cmocka_unit_test(test_jump),
 		cmocka_unit_test(test_jump_meets_a_slow_clock),
 		cmocka_unit_test(test_no_storm_after_a_jump),
+		cmocka_unit_test(test_waiting_for_frames),
+		cmocka_unit_test(test_frames_return_in_a_pause),
+		cmocka_unit_test(test_reset_of_a_vm_that_waits),
 		cmocka_unit_test(test_random_histories),
 	};
 
