@@ -202,6 +202,20 @@ void sched_wake(struct vcpu *v, bool soon)
 		offer(home, soon);
 }
 
+bool sched_hold(struct vcpu *v)
+{
+	struct runq *q = lock_home(v);
+	u32 home = (u32)(q - runqs);
+	bool is_running = atomic_load(&v->state) == SCHED_RUNNING;
+
+	if (!is_running)
+		settle(q, v, false);
+	lock_release(&q->lock);
+	if (is_running && home != hart_index())
+		hart_kick(home);
+	return is_running;
+}
+
 void sched_add(struct vcpu *v)
 {
 	v->timer.link = NULL;

@@ -16,6 +16,10 @@
 
 void sched_init(void);
 
+/* `v` has just been given a reason not to run, and VREQ_RESCHED: takes it out of the queue.  True: it is still in a
+ * hart; if that is another one, it has been kicked. */
+bool must_check sched_hold(struct vcpu *v);
+
 /* Puts a new vCPU, asleep and held as its holds say, at home on some hart. */
 void sched_add(struct vcpu *v);
 

@@ -284,12 +284,19 @@ static void wait_all_stopped(struct vm *vm)
 		sched_wait_stopped(vm->vcpu[i]);
 }
 
-static bool is_any_running(struct vm *vm)
+/* Holds all; true: some vCPU is still in a hart.  One that is not cannot get into one any more. */
+static bool pause_all(struct vm *vm)
 {
-	for (u32 i = 0; i < vm->n_vcpus; i++)
-		if (sched_is_running(vm->vcpu[i]))
-			return true;
-	return false;
+	bool is_any_running = false;
+
+	for (u32 i = 0; i < vm->n_vcpus; i++) {
+		struct vcpu *v = vm->vcpu[i];
+
+		atomic_fetch_or(&v->holds, HOLD_PAUSED);
+		atomic_fetch_or(&v->requests, VREQ_RESCHED);
+		is_any_running |= sched_hold(v);
+	}
+	return is_any_running;
 }
 
 enum err vm_quiesce(struct vm *vm, u32 states)
@@ -300,8 +307,7 @@ enum err vm_quiesce(struct vm *vm, u32 states)
 			lock_release(&vm->lock);
 			return ERR_STATE;
 		}
-		hold_all(vm, HOLD_PAUSED);
-		if (!is_any_running(vm))
+		if (!pause_all(vm))
 			break;
 		lock_release(&vm->lock);
 		wait_all_stopped(vm);
