@@ -10,6 +10,8 @@
 #include "mm/usage.h"
 #include "vm/account.h"
 
+#define VMS_SHOWN 32U /* by stat without a name */
+
 static void show_counts(struct cmd *c, const char *title, const u64 *n, u32 n_classes,
                         const char *(*name)(u32 class))
 {
@@ -181,7 +183,10 @@ static enum err run_stat(struct cmd *c)
 	if (c->n_args == 1)
 		return cmd_on_vm(c, stat_vm);
 	show_machine(c);
-	vm_for_each(show_vm, c);
+	if (vm_count() <= VMS_SHOWN)
+		vm_for_each(show_vm, c);
+	else
+		cmd_printf(c, "%u VMs: stat VM shows one, top the busiest\n", vm_count());
 	return ERR_OK;
 }
 

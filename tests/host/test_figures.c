@@ -79,6 +79,19 @@ static void test_memory(void **state)
 	frame_free(f);
 }
 
+static void test_stat_of_many(void **state)
+{
+	const char *screen;
+
+	(void)state;
+	fake_type("boot linux -n 32\r");
+	assert_has(fake_type("stat\r"), "\nlinux-32: running");
+	fake_type("freeze linux\rclone linux\r");
+	screen = fake_type("stat\r");
+	assert_has_not(screen, "linux-32: running");
+	assert_has(screen, "33 VMs: stat VM shows one, top the busiest\n");
+}
+
 static void test_many_families(void **state)
 {
 	const char *screen;
@@ -166,8 +179,8 @@ static void test_top_goes_on(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_lists), TEST(test_memory),      TEST(test_many_families),
-		TEST(test_top),   TEST(test_top_goes_on),
+		TEST(test_lists),        TEST(test_memory), TEST(test_many_families),
+		TEST(test_stat_of_many), TEST(test_top),    TEST(test_top_goes_on),
 	};
 
 	fake_seed(4);
