@@ -6,8 +6,8 @@
  * machine as a whole, and by time.
  *
  * Under icount QEMU runs one hart after the other, each until the next timer of the whole machine is due. With slice=N
- * each vCPU keeps a timer, whose interrupt it masks, no more than N ticks ahead, so that the harts take turns within a
- * break.
+ * each vCPU keeps a timer, whose interrupt it masks, some N ticks ahead, so that the harts take turns within a break;
+ * each another multiple of N, so that one is left to end the turn of a hart that waits for a lock.
  */
 #include "guest.h"
 #include <stdatomic.h>
@@ -28,10 +28,10 @@ static u64 area_of(u64 index)
 
 static void write_area(u64 index, u64 value)
 {
-	u64 at = area_of(index);
+	u64 at = area_of(index), ahead = slice * (1 + mailbox_get(MB_CLONE_ID) % MAX_HARTS);
 	for (u64 i = 0; i < n_pages; i++) {
 		if (slice)
-			csr_write(0x14d, ticks() + slice); /* stimecmp */
+			csr_write(0x14d, ticks() + ahead); /* stimecmp */
 		put64(at + i * PAGE, value);
 	}
 }
