@@ -25,6 +25,7 @@ from pando import BUILD, QEMU, SLOW, Failure, Pando, make_bundle, qemu_version  
 MINUTES = float(os.environ.get("SOAK_MINUTES", "20"))
 SEED = int(os.environ.get("SOAK_SEED", time.time_ns() % 1000000))
 VMS_MAX = 6  # on the four harts that two CPUs of a workstation play, more would only wait
+NAME_LEN = 26  # of a parent: a longer name would be cut, and no longer be one VM's alone
 STANDS_STILL = 120 * SLOW  # seconds of a running VM without a word
 WRONG = r"MEMCHECK CORRUPT|memcheck: no |rcu.*(stall|self-detected)|BUG:|soft lockup|Oops|Kernel panic|hung_task|Call Trace"
 
@@ -48,11 +49,11 @@ class Soak:
     def choices(self, vms):
         """(operation, VM) for all that is possible now; fork and clone more often than death."""
         running, frozen = self.some(vms, "running"), self.some(vms, "template")
+        parents = [vm for vm in vms if len(vm) < NAME_LEN]
         yield "wait", ""
         if len(vms) < VMS_MAX:
-            yield from (("fork", vm) for vm in running + self.some(vms, "paused"))
-            yield from (("clone", vm) for vm in frozen * 2)
-            if not running:
+            yield from (("clone" if vm in frozen else "fork", vm) for vm in parents)
+            if not parents:
                 yield "boot", "linux"
         yield from (("pause", vm) for vm in running)
         yield from (("resume", vm) for vm in self.some(vms, "paused") * 3)
@@ -60,7 +61,7 @@ class Soak:
         yield from (("reset", vm) for vm in self.some(vms, "running", "paused", template=True))
         if len(vms) > 2 and len(frozen) < 2:
             yield from (("freeze", vm) for vm in running)
-        if len(vms) >= VMS_MAX - 1:
+        if len(vms) >= VMS_MAX - 1 or not parents:
             yield from (("kill", vm) for vm in vms)
 
     def listen(self, vms):
@@ -69,6 +70,8 @@ class Soak:
             lines = self.pando.output_of(vm)
             wrong = [line for line in lines if re.search(WRONG, line)]
             if wrong:
+                for command in (f"vcpus {vm}", f"stat {vm}", f"policy {vm}", "vms"):
+                    self.pando.command(command)  # for the log
                 self.pando.fail(f"{vm}: {wrong}")
             if vms[vm][0] == "off":
                 self.pando.fail(f"{vm} has ended: {lines}")
