@@ -91,7 +91,7 @@ help: ## this list
 
 WARN := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wvla -Wswitch-enum -Wconversion -Werror
 WARN += -Wno-format-truncation # where text is cut, that is what the size is for
-STD := -std=gnu11 -g -fno-omit-frame-pointer -fno-common
+STD := -std=gnu11 -g -fno-common
 
 # With -misa-spec=2.2 the base carries the CSR instructions and fence.i, and gcc finds picolibc's soft-float library.
 TARGET := -march=rv64imac -misa-spec=2.2 -mabi=lp64 -mcmodel=medany
@@ -205,7 +205,7 @@ HOST_SRC += $(filter-out tests/host/test_%,$(wildcard tests/host/*.c tests/host/
 HOST_OBJ := $(patsubst %.c,$(BUILD)/host/%.o,$(HOST_SRC))
 HOST_TESTS := $(patsubst tests/host/%.c,$(BUILD)/host/%,$(wildcard tests/host/test_*.c))
 HOST_CPPFLAGS := -MMD -MP -DPANDO_HOST -Itests/host/fake_arch -Itests/host -Ihyp
-HOST_CFLAGS := $(STD) $(WARN) -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
+HOST_CFLAGS := $(STD) $(WARN) -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 
 host-files: $(HOST_TESTS)
 

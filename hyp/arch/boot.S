@@ -33,6 +33,7 @@ boot_start:
 	sd	t0, HART_EMERGENCY_TOP(tp)
 	lla	t0, trap_vector
 	csrw	stvec, t0
+	csrw	sscratch, zero
 	mv	a0, s2
 	mv	a1, s3
 	li	s0, 0
@@ -48,6 +49,7 @@ boot_hart_entry:
 	ld	sp, HART_STACK_TOP(tp)
 	lla	t0, trap_vector
 	csrw	stvec, t0
+	csrw	sscratch, zero
 	li	s0, 0
 	li	ra, 0
 	tail	boot_hart_main

@@ -142,6 +142,19 @@ static void save_fp(struct guest_regs *regs, struct guest_fp *fp)
 	regs->sstatus &= ~SSTATUS_FS;
 }
 
+void vcpu_enter(struct guest_exit *exit, struct guest_regs *regs)
+{
+	register struct guest_exit *a0 __asm__("a0") = exit;
+	register struct guest_regs *a1 __asm__("a1") = regs;
+
+	__asm__ volatile("call vcpu_switch"
+	                 : "+r"(a0), "+r"(a1)
+	                 :
+	                 : "memory", "ra", "t0", "t1", "t2", "t3", "t4", "t5", "t6", "a2", "a3",
+	                   "a4", "a5", "a6", "a7", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7",
+	                   "s8", "s9", "s10", "s11");
+}
+
 void guest_save(struct guest_csrs *csrs, struct guest_regs *regs, struct guest_fp *fp)
 {
 	csrs->vsstatus = csr_read(vsstatus);

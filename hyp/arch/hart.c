@@ -19,6 +19,7 @@
 
 _Static_assert(offsetof(struct hart_local, recover_causes) == HART_RECOVER_CAUSES, "");
 _Static_assert(offsetof(struct hart_local, recover_pc) == HART_RECOVER_PC, "");
+_Static_assert(offsetof(struct hart_local, spill_t0) == HART_SPILL_T0, "");
 _Static_assert(offsetof(struct hart_local, spill_t1) == HART_SPILL_T1, "");
 _Static_assert(offsetof(struct hart_local, spill_sp) == HART_SPILL_SP, "");
 _Static_assert(offsetof(struct hart_local, stack_top) == HART_STACK_TOP, "");

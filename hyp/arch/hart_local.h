@@ -13,12 +13,11 @@
 #include "arch/lock.h"
 #include "arch/regs.h"
 
-#define LOCKS_HELD_MAX 12U
-
 struct hart_local {
 	u8 tls[64];           /* o picolibc's errno lies at tp + 0 */
 	u64 recover_causes;   /* o bit n: a trap with cause n goes to recover_pc; 0 is none */
 	u64 recover_pc;       /* o cleared by nobody, recover_causes rules */
+	u64 spill_t0;         /* o trap.S */
 	u64 spill_t1;         /* o trap.S */
 	u64 spill_sp;         /* o trap.S */
 	u64 stack_top;        /* I */
@@ -30,9 +29,8 @@ struct hart_local {
 	u32 n_panics;         /* o panics entered: the second one must not print */
 	bool is_guest_ready;  /* o the constants of guest_load() are written */
 	const void *fp_owner; /* o whose guest_fp the FP registers hold; compared, never followed */
-	u32 n_held;           /* o */
-	struct spinlock *held[LOCKS_HELD_MAX]; /* o locks in the order taken */
-	_Atomic u64 contended[LOCK_N_RANKS];   /* a written by the owner */
+	u32 held;             /* o bit r: a lock of rank r */
+	_Atomic u64 contended[LOCK_N_RANKS]; /* a written by the owner */
 } __attribute__((aligned(64)));
 
 extern struct hart_local hart_locals[HART_MAX];

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Ticket spinlocks (lock.h).  Each hart keeps the list of locks it holds, in the
- * order taken, which is also ascending rank: so the last one is all that the
- * order check has to look at.
+ * Ticket spinlocks (lock.h).  Each hart keeps the set of ranks that it holds, one
+ * bit each: the order is kept if no bit stands at or above the new lock's rank.
  */
 #include "arch/lock.h"
 
@@ -33,26 +32,15 @@ const char *lock_rank_name(enum lock_rank rank)
 	return rank < LOCK_N_RANKS && rank_names[rank] != NULL ? rank_names[rank] : "none";
 }
 
-static COLD _Noreturn void out_of_order(const struct spinlock *l, const struct spinlock *last)
+static COLD _Noreturn void out_of_order(const struct spinlock *l, u32 held)
 {
-	panic("lock order: %s (%p) wanted while %s (%p) is held",
+	u32 highest = LOCK_N_RANKS - 1;
+
+	while (highest > 0 && (held & BIT(highest)) == 0)
+		highest--;
+	panic("lock order: %s (%p) wanted while %s is held",
 	      lock_rank_name((enum lock_rank)l->rank), (const void *)l,
-	      lock_rank_name((enum lock_rank)last->rank), (const void *)last);
-}
-
-/* May this hart take `l` now?  `is_twin`: an equal rank is allowed (lock_pair). */
-static inline void check_order(const struct hart_local *self, const struct spinlock *l,
-                               bool is_twin)
-{
-	const struct spinlock *last;
-
-	assert(self->n_held < LOCKS_HELD_MAX);
-	if (self->n_held == 0)
-		return;
-	last = self->held[self->n_held - 1];
-	if (__builtin_expect(last->rank >= l->rank, 0) &&
-	    !(is_twin && last->rank == l->rank && last < l))
-		out_of_order(l, last);
+	      lock_rank_name((enum lock_rank)highest));
 }
 
 static COLD void wait_for_turn(struct hart_local *self, struct spinlock *l, u32 ticket)
@@ -70,22 +58,31 @@ static COLD void wait_for_turn(struct hart_local *self, struct spinlock *l, u32 
 	}
 }
 
-static void acquire(struct spinlock *l, bool is_twin)
+/* The ticket is served: `l` is this hart's. */
+static inline void take(struct hart_local *self, struct spinlock *l, u32 ranks)
 {
-	struct hart_local *self = hart_self();
-	u32 ticket;
+	l->holder = self;
+	self->held = ranks | (u32)BIT(l->rank);
+}
 
-	check_order(self, l, is_twin);
-	ticket = atomic_fetch_add_explicit(&l->next, 1, memory_order_relaxed);
+static inline void acquire(struct hart_local *self, struct spinlock *l, u32 ranks)
+{
+	u32 ticket = atomic_fetch_add_explicit(&l->next, 1, memory_order_relaxed);
+
 	/* Acquire: pairs with the release store in lock_release(). */
-	if (atomic_load_explicit(&l->owner, memory_order_acquire) != ticket)
+	if (__builtin_expect(atomic_load_explicit(&l->owner, memory_order_acquire) != ticket, 0))
 		wait_for_turn(self, l, ticket);
-	self->held[self->n_held++] = l;
+	take(self, l, ranks);
 }
 
 void lock_acquire(struct spinlock *l)
 {
-	acquire(l, false);
+	struct hart_local *self = hart_self();
+	u32 ranks = self->held;
+
+	if (__builtin_expect(ranks >> l->rank != 0, 0))
+		out_of_order(l, ranks);
+	acquire(self, l, ranks);
 }
 
 bool lock_try(struct spinlock *l)
@@ -95,25 +92,22 @@ bool lock_try(struct spinlock *l)
 	 * below got it from a state that was free at this moment. */
 	u32 ticket = atomic_load_explicit(&l->owner, memory_order_acquire);
 
-	check_order(self, l, false);
+	if (self->held >> l->rank != 0)
+		out_of_order(l, self->held);
 	if (!atomic_compare_exchange_strong_explicit(&l->next, &ticket, ticket + 1,
 	                                             memory_order_acquire, memory_order_relaxed))
 		return false;
-	self->held[self->n_held++] = l;
+	take(self, l, self->held);
 	return true;
 }
 
 void lock_release(struct spinlock *l)
 {
 	struct hart_local *self = hart_self();
-	u32 i = self->n_held;
 
-	while (i > 0 && self->held[i - 1] != l)
-		i--;
-	assert(i > 0);
-	for (; __builtin_expect(i < self->n_held, 0); i++)
-		self->held[i - 1] = self->held[i];
-	self->n_held--;
+	assert(l->holder == self);
+	l->holder = NULL;
+	self->held &= ~(u32)BIT(l->rank);
 	/* Release: pairs with the acquire loads above; only the holder writes `owner`. */
 	atomic_store_explicit(&l->owner, atomic_load_explicit(&l->owner, memory_order_relaxed) + 1,
 	                      memory_order_release);
@@ -121,13 +115,12 @@ void lock_release(struct spinlock *l)
 
 void lock_pair(struct spinlock *a, struct spinlock *b)
 {
-	struct spinlock *low = a < b ? a : b;
-	struct spinlock *high = a < b ? b : a;
+	struct hart_local *self = hart_self();
 
 	assert(a->rank == b->rank);
-	acquire(low, false);
-	if (high != low)
-		acquire(high, true);
+	lock_acquire(a < b ? a : b);
+	if (a != b)
+		acquire(self, a < b ? b : a, self->held);
 }
 
 void unlock_pair(struct spinlock *a, struct spinlock *b)
@@ -139,13 +132,7 @@ void unlock_pair(struct spinlock *a, struct spinlock *b)
 
 bool lock_is_held(const struct spinlock *l)
 {
-	const struct hart_local *self = hart_self();
-	u32 i;
-
-	for (i = 0; i < self->n_held; i++)
-		if (self->held[i] == l)
-			return true;
-	return false;
+	return l->holder == hart_self();
 }
 
 u64 lock_contended(enum lock_rank rank)

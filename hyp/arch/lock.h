@@ -36,6 +36,7 @@ struct spinlock {
 	_Atomic u32 next;  /* ticket to hand out; 32 bits, what amoadd.w can do */
 	_Atomic u32 owner; /* ticket being served */
 	u8 rank;
+	void *holder; /* the hart that has it, for assertions; NULL: none.  Written by the holder */
 };
 
 #define LOCK_INIT(rank_)        \
@@ -47,6 +48,7 @@ static inline void lock_init(struct spinlock *l, enum lock_rank rank)
 {
 	atomic_init(&l->next, 0);
 	atomic_init(&l->owner, 0);
+	l->holder = NULL;
 	l->rank = (u8)rank;
 }
 

@@ -22,11 +22,12 @@
 /* struct hart_local; the first 64 bytes are picolibc's thread-local storage. */
 #define HART_RECOVER_CAUSES 64
 #define HART_RECOVER_PC     72
-#define HART_SPILL_T1       80
-#define HART_SPILL_SP       88
-#define HART_STACK_TOP      96
-#define HART_EMERGENCY_TOP  104
-#define HART_ID             112
+#define HART_SPILL_T0       80
+#define HART_SPILL_T1       88
+#define HART_SPILL_SP       96
+#define HART_STACK_TOP      104
+#define HART_EMERGENCY_TOP  112
+#define HART_ID             120
 
 #define HART_LOCAL_LEN 512
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Where a trap of Pando itself goes (a guest's exits go to enter.S).
+ * Where every trap goes.  sscratch is zero while Pando runs, and a guest's registers'
+ * address while that guest does: its exits go on in enter.S.
  *
  * Interrupts are off in HS-mode, so this is an exception: either one that the
  * code under way expects (its cause is in recover_causes: go on at recover_pc,
  * with t0 and t1 lost), or a bug.  A bug always moves to the emergency stack,
  * because sp may be what is wrong.
  *
- * Registers: tp is the hart's struct; sscratch and the struct take t0, t1, sp.
+ * Registers: tp is the hart's struct, which takes t0, t1, sp.
  */
 #include "arch/regs.h"
 
@@ -15,7 +16,10 @@
 	.globl	trap_vector
 	.balign	4
 trap_vector:
-	csrw	sscratch, t0
+	csrrw	a1, sscratch, a1
+	bnez	a1, vcpu_exit
+	csrrw	a1, sscratch, a1
+	sd	t0, HART_SPILL_T0(tp)
 	sd	t1, HART_SPILL_T1(tp)
 	csrr	t0, scause
 	bltz	t0, trap_is_bug
@@ -31,7 +35,7 @@ trap_is_bug:
 	sd	sp, HART_SPILL_SP(tp)
 	ld	sp, HART_EMERGENCY_TOP(tp)
 	addi	sp, sp, -TRAP_FRAME_LEN
-	csrr	t0, sscratch
+	ld	t0, HART_SPILL_T0(tp)
 	ld	t1, HART_SPILL_T1(tp)
 	.irp n, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
 	sd	x\n, 8 * \n(sp)

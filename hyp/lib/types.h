@@ -60,6 +60,7 @@ struct mem_range {
  * that is taken rarely (and may be slow). */
 #define NOINLINE               __attribute__((noinline))
 #define COLD                   __attribute__((noinline, cold))
+#define FLATTEN                __attribute__((noinline, flatten)) /* and what it calls is in it */
 #define must_check             __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 

@@ -43,6 +43,7 @@ struct frame_cache {
 } __attribute__((aligned(64)));
 
 static struct frame *records;
+static struct frame_map map;
 static hpa_t base;
 static u32 n_records;
 static u64 n_usable;
@@ -69,7 +70,7 @@ struct frame *frame_of(hpa_t hpa)
 
 struct frame_map frame_map(void)
 {
-	return (struct frame_map){ (u64)records - (base.v >> PAGE_SHIFT) * sizeof(struct frame) };
+	return map;
 }
 
 static u32 index_of(const struct frame *f)
@@ -79,7 +80,7 @@ static u32 index_of(const struct frame *f)
 
 hpa_t frame_hpa(const struct frame *f)
 {
-	return HPA(base.v + ((u64)index_of(f) << PAGE_SHIFT));
+	return HPA(((u64)f - map.origin) / sizeof(*f) << PAGE_SHIFT);
 }
 
 /* ---- buddy lists, all under `lock` ---- */
@@ -272,6 +273,7 @@ enum err frame_init(const struct mem_range *ram, u32 n_ram, const struct mem_ran
 		for_each_run(&ram[k], reserved, n_reserved, place_records);
 	if (!records)
 		return ERR_NOMEM;
+	map.origin = (u64)records - (base.v >> PAGE_SHIFT) * sizeof(*records);
 	len = ALIGN_UP((u64)n_records * sizeof(*records), PAGE_SIZE);
 	for (u64 at = 0; at < len; at += PAGE_SIZE)
 		page_zero((u8 *)records + at); /* class FRAME_OWN, head 0 */
@@ -358,25 +360,42 @@ static struct frame *alloc_from(struct frame_cache *c, enum frame_use use)
 	return alloc_when_short(use);
 }
 
+/* Is there more to be asked than this hart's stacks? */
+static inline bool must_look(void)
+{
+	return atomic_load_explicit(&fail_countdown, memory_order_relaxed) != 0 || is_short();
+}
+
+static COLD struct frame *alloc_carefully(struct frame_cache *c, enum frame_use use)
+{
+	return fails_by_order_of_a_test() ? refuse(use, 0) : alloc_from(c, use);
+}
+
 struct frame *frame_alloc(enum frame_use use)
 {
 	struct frame_cache *c = &cache[hart_index()];
 
-	if (fails_by_order_of_a_test())
-		return refuse(use, 0);
-	return alloc_from(c, use);
+	if (__builtin_expect(c->n_plain == 0 || must_look(), 0))
+		return alloc_carefully(c, use);
+	return &records[c->plain[--c->n_plain]];
+}
+
+struct frame *frame_take_zeroed(void)
+{
+	struct frame_cache *c = &cache[hart_index()];
+
+	if (c->n_zeroed == 0 || must_look())
+		return NULL;
+	return &records[c->zeroed[--c->n_zeroed]];
 }
 
 struct frame *frame_alloc_zeroed(enum frame_use use)
 {
-	struct frame_cache *c = &cache[hart_index()];
-	struct frame *f;
+	struct frame *f = frame_take_zeroed();
 
-	if (fails_by_order_of_a_test())
-		return refuse(use, 0);
-	if (c->n_zeroed > 0 && !is_short())
-		return &records[c->zeroed[--c->n_zeroed]];
-	f = alloc_from(c, use);
+	if (f)
+		return f;
+	f = frame_alloc(use);
 	if (f)
 		page_zero(hpa_ptr(frame_hpa(f)));
 	return f;

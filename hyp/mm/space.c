@@ -38,10 +38,7 @@ struct walk {
 	u64 *block_leaf;       /* level-1 leaf of a block that is ours alone; path ends there */
 	struct table *old[3];  /* derived from; put after the fence */
 	u32 n_old;
-	struct frame *old_frame; /* copied from; put after the fence */
 	bool new_root, new_pointer;
-	bool replaced; /* the leaf named another frame before */
-	u64 *leaf;     /* gets W last; NULL: no leaf to arm */
 };
 
 void space_init_all(void)
@@ -272,9 +269,9 @@ static struct table *own_below(struct walk *w, struct table *parent, u32 i)
 }
 
 /* From the root down to `level` (0 or 1), or to a block that is ours alone. */
-static NOINLINE enum err walk_down(struct walk *w, u32 level)
+static enum err walk_down(struct walk *w, u32 level)
 {
-	enum err e = own_root(w);
+	enum err e = w->s->frozen ? ERR_STATE : own_root(w);
 
 	for (u32 l = 2; e == ERR_OK && l > level; l--) {
 		struct table *t = w->path[l];
@@ -297,125 +294,156 @@ static NOINLINE enum err walk_down(struct walk *w, u32 level)
 	return e;
 }
 
-/* The same, but writes come in crowds: only share, fork and reset take away from us the path of the
- * last one. */
-static enum err own_path(struct walk *w, u32 level)
+/* If tables have been made or replaced: their parents' pointers, and perhaps the root, are new. */
+static void commit_tables(struct walk *w)
 {
-	struct space *s = w->s;
-
-	if (level == 0 && s->recent && s->recent_gpa.v == ALIGN_DOWN(w->gpa.v, BLOCK_SIZE)) {
-		w->path[0] = s->recent;
-		return ERR_OK;
-	}
-	return walk_down(w, level);
-}
-
-/* ---- the page ---- */
-
-static struct frame *counted(struct frame *f)
-{
-	if (f) {
-		f->class = FRAME_COUNTED;
-		atomic_store_explicit(&f->count, 1, memory_order_relaxed);
-	}
-	return f;
-}
-
-static struct frame *copy_of(u64 pte, enum frame_use use)
-{
-	struct frame *f = frame_alloc(use);
-
-	if (f)
-		page_copy(hpa_ptr(frame_hpa(f)), hpa_ptr(pte_hpa(pte)));
-	return f;
-}
-
-/* May the page behind a valid leaf of `t`, which is ours alone, be written where it is? */
-static bool page_is_ours(const struct table *t, u64 pte)
-{
-	if (pte_kind(pte) == KIND_PIECE)
-		return !block_is_shared(t->block);
-	return pte_kind(pte) == KIND_LEAF &&
-	       atomic_load_explicit(&frame_of(pte_hpa(pte))->count, memory_order_acquire) == 1;
-}
-
-/* Leaf i of the level-0 table names a page that is ours alone, still without W. */
-static enum err own_page(struct walk *w)
-{
-	struct table *t = w->path[0];
-	u32 i = pte_index(w->gpa, 0);
-	u64 pte = t->pte[i];
-	enum break_class class;
-	struct frame *f;
-
-	arm(t, i);
-	w->leaf = &t->pte[i];
-	if (pte & PTE_W) {
-		w->s->breaks[BREAK_SPURIOUS]++;
-		return ERR_OK;
-	}
-	if (pte && page_is_ours(t, pte)) {
-		w->s->breaks[BREAK_OWN]++;
-		return ERR_OK;
-	}
-	class = !pte || pte_kind(pte) == KIND_ZERO ? BREAK_ZERO_FILL : BREAK_COPY;
-	f = counted(class == BREAK_COPY ? copy_of(pte, w->s->use) : frame_alloc_zeroed(w->s->use));
-	if (!f) {
-		w->leaf = NULL;
-		return ERR_NOMEM;
-	}
-	if (w->s->use == FRAME_PROMISED)
-		promise_spend_frames(w->s, 1);
-	if (pte && pte_kind(pte) == KIND_LEAF)
-		w->old_frame = frame_of(pte_hpa(pte));
-	w->replaced = pte != 0;
-	table_set(t, i, pte_make(frame_hpa(f), PTE_READ_ONLY | KIND_LEAF));
-	fence_i(); /* the frame may have been code of another VM; other harts: tlb_open() */
-	w->s->breaks[class]++;
-	return ERR_OK;
-}
-
-/* Tables have been made or replaced: their parents' pointers, and perhaps the root, are new. */
-static NOINLINE void commit_tables(struct walk *w)
-{
+	if (!w->new_pointer)
+		return;
+	w->new_pointer = false;
 	tlb_fence_all(&w->s->tlb, w->new_root ? ptr_hpa(w->s->root->pte) : HPA(0));
 	for (u32 k = 0; k < w->n_old; k++)
 		table_put(w->old[k]);
 }
 
-/* Fences, drops what was replaced, arms the leaf.  Cannot fail. */
-static void commit(struct walk *w)
+/* Writes come in crowds: the level-0 table of the last one, which only share, fork and reset take away
+ * from us.  NULL: gpa is not below it. */
+static inline struct table *recent_table(const struct space *s, gpa_t gpa)
 {
-	struct tlb *tlb = &w->s->tlb;
-
-	if (w->new_pointer)
-		commit_tables(w);
-	else if (w->replaced)
-		tlb_fence_leaf(tlb);
-	if (w->old_frame)
-		frame_put(w->old_frame);
-	if (w->leaf)
-		pte_write(w->leaf, *w->leaf | PTE_W);
-	tlb_fence_local(tlb, w->gpa);
+	return s->recent_gpa.v == ALIGN_DOWN(gpa.v, BLOCK_SIZE) ? s->recent : NULL;
 }
 
-/* One store to gpa may go ahead afterwards.  Space lock held. */
-static enum err break_locked(struct space *s, gpa_t gpa)
+/* ---- the page ---- */
+
+/* May the page behind a valid leaf of `t`, which is ours alone, be written where it is? */
+static inline bool page_is_ours(const struct table *t, u64 pte)
+{
+	if (pte_kind(pte) == KIND_PIECE)
+		return !block_is_shared(t->block);
+	return pte_kind(pte) == KIND_LEAF &&
+	       atomic_load_explicit(&frame_in(frame_map(), pte_ppn(pte))->count,
+	                            memory_order_acquire) == 1;
+}
+
+static struct frame *new_frame(struct space *s, u64 old, enum break_class class)
+{
+	struct frame *f;
+
+	if (class == BREAK_ZERO_FILL)
+		return frame_alloc_zeroed(s->use);
+	f = frame_alloc(s->use);
+	if (f)
+		page_copy(hpa_ptr(frame_hpa(f)), hpa_ptr(pte_hpa(old)));
+	return f;
+}
+
+/* Leaf i of a level-0 table gets W: what it names is ours alone. */
+static inline void make_writable(struct space *s, struct table *t, u32 i, u64 pte, gpa_t gpa)
+{
+	t->armed = true;
+	bit_set(t->armed_at, i);
+	pte_write(&t->pte[i], pte | PTE_W);
+	tlb_fence_local(&s->tlb, gpa);
+}
+
+/* `f` becomes a page of the space's own.  Returns its entry, without W. */
+static inline u64 own_frame(struct space *s, struct frame *f)
+{
+	if (s->use == FRAME_PROMISED)
+		promise_spend_frames(s, 1);
+	f->class = FRAME_COUNTED;
+	atomic_store_explicit(&f->count, 1, memory_order_relaxed);
+	fence_i(); /* the frame may have been code of another VM; other harts: tlb_open() */
+	return pte_make(frame_hpa(f), PTE_READ_ONLY | KIND_LEAF);
+}
+
+/* The page gets a frame of its own: entered without W, then the fence, then what was there is dropped, then
+ * W.  `w` as in break_page(). */
+static NOINLINE enum err replace_page(struct space *s, struct table *t, gpa_t gpa, struct walk *w)
+{
+	u32 i = pte_index(gpa, 0);
+	u64 old = t->pte[i], pte;
+	enum break_class class = !old || pte_kind(old) == KIND_ZERO ? BREAK_ZERO_FILL : BREAK_COPY;
+	struct frame *f = new_frame(s, old, class);
+
+	if (!f)
+		return ERR_NOMEM;
+	pte = own_frame(s, f);
+	table_set_leaf(t, i, pte);
+	if (w && w->new_pointer)
+		commit_tables(w);
+	else if (old)
+		tlb_fence_leaf(&s->tlb);
+	if (class == BREAK_COPY && pte_kind(old) == KIND_LEAF)
+		frame_put(frame_in(frame_map(), pte_ppn(old)));
+	make_writable(s, t, i, pte, gpa);
+	s->breaks[class]++;
+	return ERR_OK;
+}
+
+/* The same for an absent page, with a frame that an idle hart has zeroed: nobody can know of either. */
+static FLATTEN enum err fill_page(struct space *s, struct table *t, gpa_t gpa)
+{
+	struct frame *f = frame_take_zeroed();
+	u32 i = pte_index(gpa, 0);
+
+	if (!f)
+		return replace_page(s, t, gpa, NULL);
+	s->breaks[BREAK_ZERO_FILL]++;
+	bit_set(t->counted, i);
+	make_writable(s, t, i, own_frame(s, f), gpa);
+	return ERR_OK;
+}
+
+/* One store to gpa, below the level-0 table `t` that is ours alone; `w`: how we came to it, if its path
+ * may have changed. */
+static inline enum err break_page(struct space *s, struct table *t, gpa_t gpa, struct walk *w)
+{
+	u32 i = pte_index(gpa, 0);
+	u64 pte = t->pte[i];
+
+	if (!pte)
+		return w ? replace_page(s, t, gpa, w) : fill_page(s, t, gpa);
+	if (pte & PTE_W)
+		s->breaks[BREAK_SPURIOUS]++;
+	else if (page_is_ours(t, pte))
+		s->breaks[BREAK_OWN]++;
+	else
+		return replace_page(s, t, gpa, w);
+	if (w)
+		commit_tables(w);
+	make_writable(s, t, i, pte, gpa);
+	return ERR_OK;
+}
+
+/* The page is of a block that is ours alone: all of it gets W. */
+static enum err break_block(struct walk *w)
+{
+	struct space *s = w->s;
+
+	commit_tables(w);
+	s->breaks[*w->block_leaf & PTE_W ? BREAK_SPURIOUS : BREAK_OWN]++;
+	pte_write(w->block_leaf, *w->block_leaf | PTE_W);
+	tlb_fence_local(&s->tlb, w->gpa);
+	return ERR_OK;
+}
+
+static NOINLINE enum err break_from_root(struct space *s, gpa_t gpa)
 {
 	struct walk w = { .s = s, .gpa = gpa };
-	enum err e;
+	enum err e = walk_down(&w, 0);
 
-	if (s->frozen)
-		return ERR_STATE;
-	e = own_path(&w, 0);
-	if (e == ERR_OK && w.block_leaf) {
-		s->breaks[*w.block_leaf & PTE_W ? BREAK_SPURIOUS : BREAK_OWN]++;
-		w.leaf = w.block_leaf;
-	} else if (e == ERR_OK) {
-		e = own_page(&w);
-	}
-	commit(&w);
+	if (e == ERR_OK)
+		e = w.block_leaf ? break_block(&w) : break_page(s, w.path[0], gpa, &w);
+	commit_tables(&w); /* made, and then out of memory */
 	return e;
+}
+
+/* One store to gpa, memory of this space, may go ahead afterwards.  Space lock held. */
+static enum err break_locked(struct space *s, gpa_t gpa)
+{
+	struct table *t = recent_table(s, gpa);
+
+	return t ? break_page(s, t, gpa, NULL) : break_from_root(s, gpa);
 }
 
 /* ---- lookups and faults ---- */
@@ -443,7 +471,8 @@ static u64 lookup(const struct space *s, gpa_t gpa, hpa_t *hpa)
 static enum err map_zero_locked(struct space *s, gpa_t gpa)
 {
 	struct walk w = { .s = s, .gpa = gpa, .is_load = true };
-	enum err e;
+	struct table *t = recent_table(s, gpa);
+	enum err e = ERR_OK;
 	hpa_t hpa;
 
 	if (lookup(s, gpa, &hpa)) {
@@ -451,32 +480,43 @@ static enum err map_zero_locked(struct space *s, gpa_t gpa)
 		tlb_fence_local(&s->tlb, gpa);
 		return ERR_OK;
 	}
-	if (s->frozen)
-		return ERR_STATE;
-	e = own_path(&w, 0);
-	if (e == ERR_OK) {
-		table_set(w.path[0], pte_index(gpa, 0),
-		          pte_make(frame_hpa(zero_frame), PTE_READ_ONLY | KIND_ZERO));
-		s->breaks[BREAK_ZERO_MAP]++;
+	if (!t) {
+		e = walk_down(&w, 0);
+		commit_tables(&w);
+		t = w.path[0];
 	}
-	commit(&w);
+	if (e != ERR_OK)
+		return e;
+	table_set(t, pte_index(gpa, 0), pte_make(frame_hpa(zero_frame), PTE_READ_ONLY | KIND_ZERO));
+	tlb_fence_local(&s->tlb, gpa);
+	s->breaks[BREAK_ZERO_MAP]++;
+	return ERR_OK;
+}
+
+static inline enum err fault(struct space *s, gpa_t gpa, enum access access)
+{
+	enum err e;
+
+	lock_acquire(&s->lock);
+	e = access == ACCESS_WRITE ? break_locked(s, gpa) : map_zero_locked(s, gpa);
+	lock_release(&s->lock);
 	return e;
+}
+
+static COLD enum err fault_again(struct space *s, gpa_t gpa, enum access access)
+{
+	return space_relieve() ? fault(s, gpa, access) : ERR_NOMEM;
 }
 
 enum err space_fault(struct space *s, gpa_t gpa, enum access access)
 {
-	enum err e = ERR_NOMEM;
+	enum err e;
 
-	if (!space_has(s, gpa, 1))
+	/* RAM comes first, and is what nearly every fault is about. */
+	if (gpa.v - s->region[0].base.v >= s->region[0].len && !space_has(s, gpa, 1))
 		return ERR_RANGE;
-	for (u32 tries = 0; e == ERR_NOMEM && tries < 2; tries++) {
-		if (tries > 0 && !space_relieve())
-			break;
-		lock_acquire(&s->lock);
-		e = access == ACCESS_WRITE ? break_locked(s, gpa) : map_zero_locked(s, gpa);
-		lock_release(&s->lock);
-	}
-	return e;
+	e = fault(s, gpa, access);
+	return e == ERR_NOMEM ? fault_again(s, gpa, access) : e;
 }
 
 enum err space_pin_locked(struct space *s, gpa_t gpa, enum access access, u8 **ptr)
@@ -507,30 +547,31 @@ enum err space_pin_locked(struct space *s, gpa_t gpa, enum access access, u8 **p
 static enum err load_block(struct space *s, gpa_t gpa, const u8 *image, u64 len)
 {
 	struct walk w = { .s = s, .gpa = gpa };
-	struct frame *f = NULL;
-	struct block *b = NULL;
+	enum err e = walk_down(&w, 1);
+	struct table *t = w.path[1];
 	u32 i = pte_index(gpa, 1);
+	struct frame *f;
+	u8 *bytes;
 
-	if (s->frozen)
-		return ERR_STATE;
-	if (own_path(&w, 1) == ERR_OK && !w.path[1]->pte[i])
-		f = frame_alloc_order(9, s->use);
-	if (f)
-		b = block_new_contiguous(f);
-	if (b) {
-		u8 *bytes = hpa_ptr(frame_hpa(f));
-
-		if (s->use == FRAME_PROMISED)
-			promise_spend_frames(s, N_ENTRIES);
-		memcpy(bytes, image, len);
-		memset(bytes + len, 0, BLOCK_SIZE - len);
-		table_set(w.path[1], i, pte_make(frame_hpa(f), PTE_READ_ONLY | PTE_W | KIND_LEAF));
-		arm(w.path[1], i);
-	} else if (f) {
+	commit_tables(&w);
+	if (e != ERR_OK)
+		return e;
+	f = t->pte[i] ? NULL : frame_alloc_order(9, s->use);
+	if (!f)
+		return ERR_NOMEM;
+	if (!block_new_contiguous(f)) {
 		frame_free_order(f, 9);
+		return ERR_NOMEM;
 	}
-	commit(&w);
-	return b ? ERR_OK : ERR_NOMEM;
+	if (s->use == FRAME_PROMISED)
+		promise_spend_frames(s, N_ENTRIES);
+	bytes = hpa_ptr(frame_hpa(f));
+	memcpy(bytes, image, len);
+	memset(bytes + len, 0, BLOCK_SIZE - len);
+	table_set(t, i, pte_make(frame_hpa(f), PTE_READ_ONLY | PTE_W | KIND_LEAF));
+	arm(t, i);
+	tlb_fence_local(&s->tlb, gpa);
+	return ERR_OK;
 }
 
 static enum err load_page(struct space *s, gpa_t gpa, const u8 *image, u64 len)

@@ -132,7 +132,7 @@ static inline void space_attach(struct space *s, u32 vcpu_id, bool moved)
 	tlb_load(&s->tlb, vcpu_id, moved);
 }
 
-/* Before guest entry or an HLVX fetch, and right after it: see tlb_open(). */
+/* Before guest entry or an HLVX fetch, and right after it: see tlb_open().  Entering is a full fence. */
 static inline void space_enter(struct space *s)
 {
 	tlb_open(&s->tlb);

@@ -105,6 +105,13 @@ struct table *must_check table_split(struct block *b, enum frame_use use);
  * alone.  Counts are the caller's business. */
 void table_set(struct table *t, u32 i, u64 pte);
 
+/* The same for a leaf in a level-0 table. */
+static inline void table_set_leaf(struct table *t, u32 i, u64 pte)
+{
+	pte_write(&t->pte[i], pte);
+	bit_set(t->counted, i);
+}
+
 /* Clears W at and below an armed table; seals level-0 tables that have no block. */
 void table_disarm(struct table *t);
 

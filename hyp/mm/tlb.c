@@ -85,10 +85,17 @@ static u64 vmid_in(u64 tag)
 
 static u64 vmid_of(const struct tlb *t)
 {
-	return vmid_in(atomic_load(&t->vmid_tag));
+	return vmid_in(atomic_load_explicit(&t->vmid_tag, memory_order_relaxed));
 }
 
 /* ---- windows ---- */
+
+/* What was retired before now is not in this hart's reach. */
+static inline void pass_epoch(struct window *w)
+{
+	atomic_store_explicit(&w->epoch, atomic_load_explicit(&epoch, memory_order_acquire),
+	                      memory_order_release);
+}
 
 /* Drops what this hart still remembers by the VMID, and may not. */
 static void flush_owed(struct window *w, struct tlb *t, u64 tag, u64 gen)
@@ -136,25 +143,39 @@ static COLD void catch_up(struct window *w, struct tlb *t, u64 tag, u64 gen)
 		hfence_vvma_all(); /* the VMID was another's before the roll-over */
 		t->seen_tag[h] = tag;
 	}
+	pass_epoch(w);
 }
 
-void tlb_open(struct tlb *t)
+static inline void open_as(struct tlb *t, u64 tag)
 {
 	u32 h = hart_index();
 	struct window *w = &window[h];
-	u64 tag = atomic_load_explicit(&t->vmid_tag, memory_order_relaxed), gen;
+	u64 gen;
 
-	if (tag >> VMID_BITS != atomic_load_explicit(&vmid_gen, memory_order_relaxed))
-		tag = vmid_assign(t);
 	/* Pairs with fence_others(): we store the window, then load the generation; the changer
 	 * stores the generation, then loads the window. */
 	atomic_store_explicit(&w->open, t, memory_order_relaxed);
 	atomic_thread_fence(memory_order_seq_cst);
 	gen = atomic_load_explicit(&t->fence_gen, memory_order_acquire);
-	if (w->tag != tag || t->seen_gen[h] != gen)
+	if (__builtin_expect(w->tag != tag || t->seen_gen[h] != gen, 0))
 		catch_up(w, t, tag, gen);
-	atomic_store_explicit(&w->epoch, atomic_load_explicit(&epoch, memory_order_acquire),
-	                      memory_order_release);
+	else
+		pass_epoch(w);
+}
+
+static COLD void open_with_new_vmid(struct tlb *t)
+{
+	open_as(t, vmid_assign(t));
+}
+
+void tlb_open(struct tlb *t)
+{
+	u64 tag = atomic_load_explicit(&t->vmid_tag, memory_order_relaxed);
+
+	if (tag >> VMID_BITS != atomic_load_explicit(&vmid_gen, memory_order_relaxed))
+		open_with_new_vmid(t);
+	else
+		open_as(t, tag);
 }
 
 void tlb_load(struct tlb *t, u32 vcpu_id, bool moved)
@@ -173,10 +194,12 @@ void tlb_close(void)
 {
 	struct window *w = &window[hart_index()];
 
-	atomic_store_explicit(&w->open, NULL, memory_order_release);
+	atomic_thread_fence(
+		memory_order_release); /* whoever sees one of these sees our accesses done */
+	atomic_store_explicit(&w->open, NULL, memory_order_relaxed);
 	atomic_store_explicit(&w->n_closed,
 	                      atomic_load_explicit(&w->n_closed, memory_order_relaxed) + 1,
-	                      memory_order_release);
+	                      memory_order_relaxed);
 }
 
 void tlb_unload(void)

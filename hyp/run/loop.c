@@ -75,21 +75,20 @@ static void enter_guest(struct vcpu *v, struct guest_exit *x)
 {
 	u64 start;
 
-	space_enter(&v->vm->space);
-	atomic_store(&v->in_guest, true);
-	if (atomic_load(&v->requests) != 0) {
-		atomic_store(&v->in_guest, false);
-		space_leave();
+	atomic_store_explicit(&v->in_guest, true, memory_order_relaxed);
+	space_enter(&v->vm->space); /* a full fence */
+	if (__builtin_expect(atomic_load_explicit(&v->requests, memory_order_relaxed) != 0, 0)) {
 		*x = (struct guest_exit){ .scause = CAUSE_IRQ | IRQ_S_SOFT };
-		return;
+	} else {
+		if (__builtin_expect(v->guest_ticks == 0, 0) && v->vm->stats.first_entry == 0)
+			note_first_entry(v->vm);
+		start = time_now();
+		vcpu_enter(x, &v->regs);
+		v->guest_ticks += time_now() - start;
 	}
-	if (__builtin_expect(v->vm->stats.first_entry == 0, 0))
-		note_first_entry(v->vm);
-	start = time_now();
-	vcpu_enter(x, &v->regs);
-	v->guest_ticks += time_now() - start;
-	atomic_store_explicit(&v->in_guest, false, memory_order_release);
 	space_leave();
+	atomic_store_explicit(&v->in_guest, false,
+	                      memory_order_relaxed); /* after the window closed */
 }
 
 /* What people type and what control waits for comes with an interrupt of this hart; all that a guest

@@ -15,6 +15,7 @@
 
 static struct vm *_Atomic posted; /* newest first */
 static struct vm *taken;          /* oldest first; the consumer's */
+static _Atomic u32 n_listed;      /* VMs in both */
 
 void vm_post_event(struct vm *vm, u32 events)
 {
@@ -24,6 +25,7 @@ void vm_post_event(struct vm *vm, u32 events)
 	if (atomic_exchange(&vm->on_event_list, 1) != 0)
 		return;
 	vm_get(vm);
+	atomic_fetch_add(&n_listed, 1);
 	first = atomic_load(&posted);
 	do
 		vm->event_next = first;
@@ -54,6 +56,7 @@ struct vm *vm_take_event(u32 *events)
 		if (vm == NULL)
 			return NULL;
 		taken = vm->event_next;
+		atomic_fetch_sub(&n_listed, 1);
 		/* In this order: an event that comes in between puts it on the list again, at
 		 * worst with nothing left to take. */
 		atomic_store(&vm->on_event_list, 0);
@@ -66,5 +69,6 @@ struct vm *vm_take_event(u32 *events)
 
 bool vm_has_events(void)
 {
-	return taken != NULL || atomic_load(&posted) != NULL;
+	/* Relaxed: a hart looks for what it has posted itself. */
+	return atomic_load_explicit(&n_listed, memory_order_relaxed) != 0;
 }

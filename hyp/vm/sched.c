@@ -380,7 +380,8 @@ void sched_timer(struct vcpu *running, u64 deadline)
 
 bool sched_timer_is_stale(void)
 {
-	return atomic_load(&runqs[hart_index()].is_stale);
+	/* Relaxed: another hart that sets it kicks this one, and then it looks again. */
+	return atomic_load_explicit(&runqs[hart_index()].is_stale, memory_order_relaxed);
 }
 
 void sched_rearm(void)
@@ -417,7 +418,7 @@ void sched_idle(u64 deadline)
 
 	sched_timer(NULL, deadline);
 	atomic_fetch_or(&idle_mask, bit);
-	if (!has_work_anywhere() && !sched_timer_is_stale())
+	if (!has_work_anywhere() && !atomic_load(&runqs[hart_index()].is_stale))
 		account_wait();
 	if ((atomic_fetch_and(&idle_mask, ~bit) & bit) == 0)
 		runqs[hart_index()].was_taken = true;

@@ -267,10 +267,11 @@ bool vcpu_door(struct vcpu *v)
 {
 	u32 suspended = HSM_SUSPENDED;
 
-	/* Once: siblings may ask faster than we serve.  What has come since is seen before the entry. */
-	if (atomic_load(&v->requests) != 0)
+	/* Once: siblings may ask faster than we serve.  What has come since, a hold too, is seen as
+	 * a request before the entry. */
+	if (atomic_load_explicit(&v->requests, memory_order_relaxed) != 0)
 		serve_requests(v);
-	if (atomic_load(&v->holds) != 0)
+	if (atomic_load_explicit(&v->holds, memory_order_acquire) != 0)
 		return false;
 	if (!machine.has_sstc && v->soft_deadline <= vcpu_time(v)) {
 		/* Pending until the guest sets the next deadline (SBI TIME). */
