@@ -11,10 +11,10 @@
 
 #include "lib/types.h"
 
-#define HFENCE(insn, ...)                                            \
+#define HFENCE(insn, ...)                                                   \
 	__asm__ volatile inline(".option push\n\t.option arch, +h\n\t" insn \
-	                 "\n\t.option pop" ::__VA_ARGS__             \
-	                 : "memory")
+	                        "\n\t.option pop" ::__VA_ARGS__             \
+	                        : "memory")
 
 static inline void hfence_gvma_all(void) /* every VMID */
 {

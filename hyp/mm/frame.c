@@ -26,6 +26,7 @@
 #include "arch/page.h"
 #include "arch/phys.h"
 #include "lib/assert.h"
+#include "mm/range.h"
 
 #define MAX_ORDER         9U /* 2 MiB */
 #define N_ORDERS          (MAX_ORDER + 1)
@@ -177,46 +178,6 @@ bool frame_is_short(void)
 
 /* ---- boot ---- */
 
-/* One past the last byte; an odd device tree may name a range that goes round the end. */
-static u64 range_end(const struct mem_range *r)
-{
-	return r->base.v + r->len < r->base.v ? ALIGN_DOWN(UINT64_MAX, PAGE_SIZE)
-	                                      : r->base.v + r->len;
-}
-
-/* Where the area of `area` that covers or follows `addr` first begins; *skip is its end. */
-static u64 next_reserved(u64 addr, const struct mem_range *area, u32 n, u64 *skip)
-{
-	u64 begin = UINT64_MAX;
-
-	for (u32 k = 0; k < n; k++) {
-		u64 first = ALIGN_DOWN(area[k].base.v, PAGE_SIZE);
-		u64 end = ALIGN_UP(range_end(&area[k]), PAGE_SIZE);
-
-		if (end > addr && first < begin) {
-			begin = first;
-			*skip = end;
-		}
-	}
-	return begin;
-}
-
-/* Calls fn for each run of `ram` that is in no reserved area, until fn says false. */
-static void for_each_run(const struct mem_range *ram, const struct mem_range *reserved, u32 n,
-                         bool (*fn)(u64 begin, u64 end))
-{
-	u64 at = ALIGN_UP(ram->base.v, PAGE_SIZE);
-	u64 end = ALIGN_DOWN(range_end(ram), PAGE_SIZE);
-
-	while (at < end) {
-		u64 skip = end, stop = u64_min(next_reserved(at, reserved, n, &skip), end);
-
-		if (stop > at && !fn(at, stop))
-			return;
-		at = stop == end ? end : u64_max(skip, at);
-	}
-}
-
 /* The frame table itself goes to the end of the first run that has room for it. */
 static bool place_records(u64 begin, u64 end)
 {
@@ -270,7 +231,7 @@ enum err frame_init(const struct mem_range *ram, u32 n_ram, const struct mem_ran
 	n_records = (u32)((high - base.v) >> PAGE_SHIFT);
 	records = NULL;
 	for (u32 k = 0; k < n_ram && !records; k++)
-		for_each_run(&ram[k], reserved, n_reserved, place_records);
+		range_for_each_run(&ram[k], reserved, n_reserved, place_records);
 	if (!records)
 		return ERR_NOMEM;
 	map.origin = (u64)records - (base.v >> PAGE_SHIFT) * sizeof(*records);
@@ -286,7 +247,7 @@ enum err frame_init(const struct mem_range *ram, u32 n_ram, const struct mem_ran
 	n_buddy = n_usable = 0;
 	atomic_store(&n_pooled, 0);
 	for (u32 k = 0; k < n_ram; k++) {
-		for_each_run(&ram[k], taken, n_reserved, release_run);
+		range_for_each_run(&ram[k], taken, n_reserved, release_run);
 		taken[n_reserved++] = ram[k]; /* memory that is named twice is there once */
 	}
 	reserve = u64_min(n_usable / 64, 4096);

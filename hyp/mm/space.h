@@ -65,6 +65,9 @@ struct space {
 /* Once at boot, after frame_init: the zero frame, VMIDs. */
 void space_init_all(void);
 
+/* Its part that break.c has to do: the zero frame. */
+void space_zero_init(void);
+
 /* An empty space over `n` regions.  ERR_NOMEM, ERR_RANGE (unaligned or beyond Sv39x4's 2^41). */
 enum err must_check space_init(struct space *s, const struct region *regions, u32 n);
 
