@@ -69,6 +69,7 @@ soak: ## the random tests, for as long as it takes to trust them
 	$(AGAIN) files host-files
 	@scripts/test --soak
 	@tests/mutate
+	@tests/spin/run
 	@tests/soak/linux.py
 
 format: ## lay the C sources out as .clang-format says

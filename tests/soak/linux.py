@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """Random control operations on Linux VMs that check their own memory (guests/linux/memcheck.c), for as long as one likes, on each QEMU
-that there is: boot, freeze, clone, fork, reset, pause, resume, kill, policy, audit. Ends with 1 at the first wrong word in a guest, complaint
+that there is: boot, freeze, clone, fork, reset, pause, resume, kill, audit. Ends with 1 at the first wrong word in a guest, complaint
 of a guest's kernel, guest that stands still, refusal or panic of Pando, or fault of an audit, and if frames are missing when all VMs are gone.
 
   SOAK_MINUTES=N   how long in all (20)
@@ -57,7 +57,6 @@ class Soak:
                 yield "boot", "linux"
         yield from (("pause", vm) for vm in running)
         yield from (("resume", vm) for vm in self.some(vms, "paused") * 3)
-        yield from (("policy", vm) for vm in running)
         yield from (("reset", vm) for vm in self.some(vms, "running", "paused", template=True))
         if len(vms) > 2 and len(frozen) < 2:
             yield from (("freeze", vm) for vm in running)
@@ -88,8 +87,6 @@ class Soak:
             time.sleep(self.rng.choice((0.1, 0.5, 2)))
         elif op == "clone":
             self.pando.run(f"clone {vm} -n {self.rng.randint(1, min(3, VMS_MAX - len(vms)))}", 60)
-        elif op == "policy":
-            self.pando.run(f"policy {vm} time={self.rng.choice(('continue', 'jump'))}")
         else:
             self.pando.run(f"{op} {vm}", 120)
         if op in ("resume", "reset", "kill", "boot"):  # it has said nothing for a while, and may say the same again
