@@ -163,6 +163,11 @@ static enum err vm_memory_policy(struct reader *r, const struct fdt_property *p,
 	return read_policy(r, "memory-policy", "memory", p, len, out);
 }
 
+static enum err vm_no_memory(struct reader *r, const struct fdt_property *p, int len, void *out)
+{
+	return read_policy(r, "no-memory", "nomem", p, len, out);
+}
+
 static enum err vm_compatible(struct reader *r, const struct fdt_property *p, int len, void *out)
 {
 	(void)out;
@@ -181,6 +186,7 @@ static const struct prop vm_props[] = {
 	{ "autoboot", vm_autoboot },
 	{ "time", vm_time },
 	{ "memory-policy", vm_memory_policy },
+	{ "no-memory", vm_no_memory },
 	{ "phandle", NULL },
 };
 

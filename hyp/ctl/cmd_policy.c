@@ -62,8 +62,8 @@ static enum err run_policy(struct cmd *c)
 
 static const struct command commands[] = {
 	{ "policy", "VM [NAME=WORD ...]",
-	  "show or set how Pando treats a VM: time=continue|jump memory=overcommit|reserve", 1,
-	  CMD_WORDS_MAX, run_policy },
+	  "show or set how Pando treats a VM: time=continue|jump memory=overcommit|reserve nomem=pause|kill",
+	  1, CMD_WORDS_MAX, run_policy },
 };
 
 const struct command_group cmd_policy = { "Policy", commands, ARRAY_LEN(commands) };

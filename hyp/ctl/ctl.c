@@ -32,7 +32,8 @@ void ctl_init(void)
 
 u64 ctl_deadline(void)
 {
-	return u64_min(u64_min(demo_deadline(), view_deadline()), top_deadline());
+	return u64_min(u64_min(demo_deadline(), view_deadline()),
+	               u64_min(top_deadline(), event_deadline()));
 }
 
 bool ctl_wanted(void)

@@ -69,12 +69,29 @@ static void quit_when_off(void)
 		power_off(n_failed > 0);
 }
 
+/* Nothing can move any more for want of memory: one VM gives way. */
+static void judge(void)
+{
+	struct vm *victim = nomem_victim();
+
+	if (!victim)
+		return;
+	nomem_kill(victim, "killed: every VM that could run waits for memory");
+	vm_put(victim);
+}
+
+u64 event_deadline(void)
+{
+	return nomem_deadline();
+}
+
 void event_take_all(void)
 {
 	bool went_off = false;
 	struct vm *vm;
 	u32 events;
 
+	judge();
 	for (u32 i = 0; i < EVENTS_PER_POLL && (vm = vm_take_event(&events)) != NULL; i++) {
 		view_poll(); /* the guest's last words come before what is said about it */
 		if (!demo_event(vm, events)) {
@@ -85,6 +102,8 @@ void event_take_all(void)
 			went_off = true;
 			n_failed += !has_shut_down(vm);
 		}
+		if (events & VM_EV_KILL)
+			vm_kill(vm);
 		vm_put(vm);
 	}
 	if (went_off && boot_images.quit_when_off)

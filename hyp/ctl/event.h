@@ -3,7 +3,12 @@
 #ifndef CTL_EVENT_H
 #define CTL_EVENT_H
 
+#include "vm/nomem.h"
+
 /* Takes all events that are queued: the demo gets its own, the rest becomes log lines. */
 void event_take_all(void);
+
+/* Host ticks: when event_take_all() has something to look into though nothing has happened. */
+u64 event_deadline(void);
 
 #endif

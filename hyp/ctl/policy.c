@@ -9,6 +9,8 @@ static const char *const memory_words[] = {
 	[MEMORY_OVERCOMMIT] = "overcommit", [MEMORY_RESERVE] = "reserve"
 };
 
+static const char *const nomem_words[] = { [NOMEM_PAUSE] = "pause", [NOMEM_KILL] = "kill" };
+
 #define OPTION(field, table)                                                                 \
 	{                                                                                    \
 		.name = #field, .offset = offsetof(struct vm_policy, field), .words = table, \
@@ -16,7 +18,8 @@ static const char *const memory_words[] = {
 	}
 
 const struct policy_option policy_options[] = { OPTION(time, time_words),
-	                                        OPTION(memory, memory_words) };
+	                                        OPTION(memory, memory_words),
+	                                        OPTION(nomem, nomem_words) };
 const u32 policy_n_options = ARRAY_LEN(policy_options);
 
 const struct policy_option *policy_find(const char *name, size_t len)

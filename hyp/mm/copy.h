@@ -14,6 +14,9 @@
 #include "mm/space.h"
 
 enum err must_check copy_from_guest(struct space *s, void *dst, gpa_t src, u64 len);
+/* Makes [dst, dst + len) writable, so that a copy to it that follows cannot fail: before something is taken that
+ * could not be put back.  True until the space is shared, which waits until its vCPUs stand still. */
+enum err must_check copy_prepare(struct space *s, gpa_t dst, u64 len);
 enum err must_check copy_to_guest(struct space *s, gpa_t dst, const void *src, u64 len);
 enum err must_check copy_zero_guest(struct space *s, gpa_t dst, u64 len);
 

@@ -120,6 +120,15 @@ bool space_idle_work(void)
 	return more;
 }
 
+void space_give_back(void)
+{
+	if (!begin_work())
+		return;
+	root_drain();
+	frame_flush_cache();
+	end_work();
+}
+
 #define RELIEVE_TRIES 1000U
 
 bool space_relieve(void)

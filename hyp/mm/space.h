@@ -109,6 +109,9 @@ void space_allow_work(void);
  * Returns whether there is more to be had than before.  No space lock held. */
 bool space_relieve(void);
 
+/* What this hart and this floor keep ready, to whoever waits for it.  Less than space_relieve(), and cheap. */
+void space_give_back(void);
+
 /* Is [gpa, gpa + len) memory of this space? */
 bool space_has(const struct space *s, gpa_t gpa, u64 len);
 

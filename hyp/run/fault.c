@@ -121,7 +121,7 @@ enum next fault_handle(struct vcpu *v, const struct guest_exit *x)
 
 	switch (space_fault(&v->vm->space, gpa, access_of(x))) {
 	case ERR_OK: v->exits[EXIT_BREAK]++; return NEXT_RESUME;
-	case ERR_NOMEM: sched_wait_frames(v); return NEXT_RESCHED;
+	case ERR_NOMEM: return nomem_wait(v) ? NEXT_RESCHED : NEXT_DEAD;
 	case ERR_RANGE: break;
 	case ERR_RESERVE:
 	case ERR_INVAL:

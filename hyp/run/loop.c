@@ -34,7 +34,7 @@ static u64 poll_deadline(void)
 static void poll(void)
 {
 	space_reap(BUSY_REAP_BUDGET);
-	sched_frames_returned();
+	nomem_poll();
 	if (run_ops->wanted())
 		run_ops->poll();
 }

@@ -9,6 +9,7 @@
 #include "mm/copy.h"
 #include "sbi/ext.h"
 #include "vm/device.h"
+#include "vm/nomem.h"
 
 enum dbcn_fid { DBCN_WRITE, DBCN_READ, DBCN_WRITE_BYTE };
 
@@ -28,14 +29,19 @@ static void put(struct vm *vm, const char *text, u64 len)
 	lock_release(&vm->dev_lock);
 }
 
+static bool has_input(struct vcpu *v)
+{
+	u64 value = 0;
+
+	return device_access(v, GPA(UART_LSR), 1, false, &value) == MMIO_OK &&
+	       (value & LSR_DATA_READY) != 0;
+}
+
 int dbcn_getc(struct vcpu *v)
 {
 	u64 value = 0;
 
-	if (device_access(v, GPA(UART_LSR), 1, false, &value) != MMIO_OK ||
-	    !(value & LSR_DATA_READY))
-		return -1;
-	if (device_access(v, GPA(UART_RBR), 1, false, &value) != MMIO_OK)
+	if (!has_input(v) || device_access(v, GPA(UART_RBR), 1, false, &value) != MMIO_OK)
 		return -1;
 	return (int)(value & 0xff);
 }
@@ -55,19 +61,24 @@ static long dbcn_write(struct vcpu *v, gpa_t src, u64 len, u64 *done)
 	return SBI_SUCCESS;
 }
 
-static long dbcn_read(struct vcpu *v, gpa_t dst, u64 len, u64 *done)
+/* What has been taken from the device cannot be put back: the page comes first. */
+static enum err dbcn_read(struct vcpu *v, gpa_t dst, u64 len, u64 *done)
 {
+	u64 n = 0, max = u64_min(len, CHUNK_LEN);
 	char chunk[CHUNK_LEN];
-	u64 n = 0;
+	enum err e;
 	int ch;
 
 	*done = 0;
-	while (n < u64_min(len, CHUNK_LEN) && (ch = dbcn_getc(v)) >= 0)
+	if (max == 0 || !has_input(v))
+		return ERR_OK;
+	e = copy_prepare(&v->vm->space, dst, max);
+	if (e != ERR_OK)
+		return e;
+	while (n < max && (ch = dbcn_getc(v)) >= 0)
 		chunk[n++] = (char)ch;
-	if (n > 0 && copy_to_guest(&v->vm->space, dst, chunk, n) != ERR_OK)
-		return SBI_ERR_FAILED;
 	*done = n;
-	return SBI_SUCCESS;
+	return copy_to_guest(&v->vm->space, dst, chunk, n);
 }
 
 /* a0 = bytes, a1 = low, a2 = high half of the physical address. */
@@ -75,12 +86,19 @@ static long transfer(struct vcpu *v, struct sbi_call *c)
 {
 	u64 len = u64_min(c->a[0], CALL_MAX);
 	gpa_t gpa = GPA(c->a[1]);
+	enum err e;
 
 	if (c->a[2] != 0 || !space_has(&v->vm->space, gpa, c->a[0]))
 		return SBI_ERR_INVALID_PARAM;
 	if (c->fid == DBCN_WRITE)
 		return dbcn_write(v, gpa, len, &c->value);
-	return dbcn_read(v, gpa, len, &c->value);
+	e = dbcn_read(v, gpa, len, &c->value);
+	if (e == ERR_NOMEM) {
+		/* Held, and it repeats the call; or its VM is being killed. */
+		nomem_wait(v);
+		c->no_return = true;
+	}
+	return e == ERR_OK ? SBI_SUCCESS : SBI_ERR_FAILED;
 }
 
 static void dbcn_call(struct vcpu *v, struct sbi_call *c)

@@ -208,7 +208,7 @@ enum err vm_reset(struct vm *vm)
 	}
 	was_paused = atomic_load(&vm->state) == VM_PAUSED || atomic_load(&vm->state) == VM_NEW;
 	for (u32 i = 0; i < vm->n_vcpus; i++)
-		sched_forget_frames(vm->vcpu[i]);
+		nomem_forget(vm->vcpu[i]);
 	space_reset(&vm->space, &vm->template->space);
 	lock_acquire(&vm->dev_lock);
 	copy_state(vm, vm->template);

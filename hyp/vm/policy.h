@@ -21,9 +21,16 @@ enum memory_policy {
 	MEMORY_RESERVE,    /* its worst case is promised to it, or it does not start */
 };
 
+/* When a store of the guest finds no frame. */
+enum nomem_policy {
+	NOMEM_PAUSE, /* it waits, and goes on by itself when frames return */
+	NOMEM_KILL,
+};
+
 struct vm_policy {
 	u8 time;   /* enum time_policy */
 	u8 memory; /* enum memory_policy */
+	u8 nomem;  /* enum nomem_policy */
 };
 
 #endif

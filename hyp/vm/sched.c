@@ -28,15 +28,11 @@
 #include "arch/hart.h"
 #include "arch/time.h"
 #include "lib/assert.h"
-#include "mm/frame.h"
 #include "vm/account.h"
 #include "vm/vm.h"
 
 /* What a vCPU may go on for when a sibling that it has just signalled waits for the same hart. */
 #define SOON_NS 200000UL
-
-/* So many free frames are worth waking those who wait for one. */
-#define FRAMES_WORTH_WAKING 64U
 
 #define NO_HART UINT32_MAX
 
@@ -55,7 +51,6 @@ struct runq {
 static struct runq runqs[HART_MAX];
 static _Atomic u32 idle_mask; /* harts that wait or are about to */
 static _Atomic u32 next_home;
-static _Atomic u32 n_waiting_frames;
 
 void sched_init(void)
 {
@@ -72,7 +67,7 @@ void sched_init(void)
 	}
 	atomic_store(&idle_mask, 0);
 	atomic_store(&next_home, 0);
-	atomic_store(&n_waiting_frames, 0);
+	nomem_init();
 }
 
 /* Locks the queue of v's home, wherever a thief has carried it meanwhile. */
@@ -433,6 +428,15 @@ bool sched_is_running(struct vcpu *v)
 	return running;
 }
 
+bool sched_is_moving(struct vcpu *v)
+{
+	struct runq *q = lock_home(v);
+	bool moving = atomic_load(&v->state) != SCHED_ASLEEP || timerq_has(&v->timer);
+
+	lock_release(&q->lock);
+	return moving;
+}
+
 void sched_wait_stopped(struct vcpu *v)
 {
 	/* The lock as well: whoever put it to sleep may still be at work under it. */
@@ -441,41 +445,4 @@ void sched_wait_stopped(struct vcpu *v)
 		while (atomic_load(&v->state) == SCHED_RUNNING)
 			hart_relax();
 	}
-}
-
-void sched_wait_frames(struct vcpu *v)
-{
-	struct vm *vm = v->vm;
-
-	lock_acquire(&vm->lock);
-	if ((atomic_fetch_or(&v->holds, HOLD_NOMEM) & HOLD_NOMEM) == 0) {
-		atomic_fetch_add(&n_waiting_frames, 1);
-		vm_wait_frames(vm);
-		vm_post_event(vm, VM_EV_NOMEM);
-	}
-	lock_release(&vm->lock);
-}
-
-void sched_forget_frames(struct vcpu *v)
-{
-	if (atomic_fetch_and(&v->holds, ~(u32)HOLD_NOMEM) & HOLD_NOMEM)
-		atomic_fetch_sub(&n_waiting_frames, 1);
-}
-
-static bool wake_waiters(struct vm *vm, void *arg)
-{
-	(void)arg;
-	for (u32 i = 0; i < vm->n_vcpus; i++) {
-		if ((atomic_load(&vm->vcpu[i]->holds) & HOLD_NOMEM) == 0)
-			continue;
-		sched_forget_frames(vm->vcpu[i]);
-		sched_wake(vm->vcpu[i], false);
-	}
-	return true;
-}
-
-void sched_frames_returned(void)
-{
-	if (atomic_load(&n_waiting_frames) != 0 && frame_n_for_guests() >= FRAMES_WORTH_WAKING)
-		vm_for_each(wake_waiters, NULL);
 }

@@ -10,6 +10,7 @@
 #ifndef VM_SCHED_H
 #define VM_SCHED_H
 
+#include "vm/nomem.h"
 #include "vm/vcpu.h"
 
 #define SCHED_SLICE_NS 4000000UL
@@ -66,13 +67,7 @@ bool sched_is_running(struct vcpu *v);
  * lock that a hart loop takes; not called by the hart that runs it. */
 void sched_wait_stopped(struct vcpu *v);
 
-/* The running vCPU found no frame: held (HOLD_NOMEM), and control is told. */
-void sched_wait_frames(struct vcpu *v);
-/* The same vCPU is stopped, or overwritten, and waits no more. */
-void sched_forget_frames(struct vcpu *v);
-
-/* Wakes every vCPU that waits for frames, if some have come back.  With no lock held; cheap
- * when nobody waits. */
-void sched_frames_returned(void);
+/* Does it run, wait for a hart, or sleep with a timer that will wake it? */
+bool sched_is_moving(struct vcpu *v);
 
 #endif

@@ -19,6 +19,7 @@
 #include "arch/lock.h"
 #include "arch/time.h"
 #include "lib/types.h"
+#include "mm/frame.h"
 #include "vm/timerq.h"
 #include <stdatomic.h>
 #include <sys/queue.h>
@@ -83,17 +84,18 @@ struct vcpu {
 	struct guest_csrs csrs; /* o: valid while not loaded in a hart */
 	struct guest_fp fp;     /* o: valid unless FS is dirty in the hart */
 
-	struct vm *vm;         /* I */
-	u32 id;                /* I: 0 .. n_vcpus-1; the guest's hart id */
-	_Atomic u32 requests;  /* a: enum vcpu_request */
-	_Atomic u64 raise;     /* a: hvip bits to set at the door */
-	_Atomic u32 holds;     /* a: enum vcpu_hold */
-	_Atomic u32 hsm;       /* a: enum hsm_state */
-	_Atomic bool in_guest; /* a: between its last look at `requests` and the next exit */
-	bool in_wfi;           /* o: asleep until an enabled interrupt is pending */
-	bool is_loaded;        /* o: its CSRs are in the hart */
-	u32 last_hart;         /* o: hart index it ran on last, +1; 0 = none */
-	u64 soft_deadline;     /* o: timer of a machine without Sstc, guest ticks */
+	struct vm *vm;          /* I */
+	u32 id;                 /* I: 0 .. n_vcpus-1; the guest's hart id */
+	_Atomic u32 requests;   /* a: enum vcpu_request */
+	_Atomic u64 raise;      /* a: hvip bits to set at the door */
+	_Atomic u32 holds;      /* a: enum vcpu_hold */
+	_Atomic u32 hsm;        /* a: enum hsm_state */
+	_Atomic bool in_guest;  /* a: between its last look at `requests` and the next exit */
+	bool in_wfi;            /* o: asleep until an enabled interrupt is pending */
+	bool is_loaded;         /* o: its CSRs are in the hart */
+	struct frame_want want; /* o: what it waits for, with HOLD_NOMEM */
+	u32 last_hart;          /* o: hart index it ran on last, +1; 0 = none */
+	u64 soft_deadline;      /* o: timer of a machine without Sstc, guest ticks */
 
 	_Atomic u32 home;        /* q: hart whose run queue it belongs to */
 	_Atomic u32 state;       /* q: enum sched_state */

@@ -73,7 +73,7 @@ static struct vcpu *alloc_vcpu(struct vm *vm, u32 id)
 static void free_vcpu(struct vcpu *v)
 {
 	sched_remove(v);
-	sched_forget_frames(v);
+	nomem_forget(v);
 	if (v->id != 0)
 		pool_free(&vcpu_pool, v);
 }
@@ -435,7 +435,7 @@ void vm_kill(struct vm *vm)
 		return;
 	wait_all_stopped(vm);
 	for (u32 i = 0; i < vm->n_vcpus; i++)
-		sched_forget_frames(vm->vcpu[i]);
+		nomem_forget(vm->vcpu[i]);
 	take_name(vm);
 	vm_put(vm);
 	lock_acquire(&list_lock);

@@ -36,11 +36,13 @@ enum vm_listing {
 	VM_NAMELESS, /* killed, and somebody still has a reference */
 };
 
-enum vm_event {                    /* bits, for control: what has happened */
-	        VM_EV_READY = 1,   /* the guest stored READY */
-	        VM_EV_DONE = 2,    /* the guest stored DONE; vm->result_len */
-	        VM_EV_OFF = 4,     /* shut down, rebooted, or stopped; vm->off_reason */
-	        VM_EV_NOMEM = 8,   /* a vCPU waits for frames */
+enum vm_event {                  /* bits, for control: what has happened */
+	        VM_EV_READY = 1, /* the guest stored READY */
+	        VM_EV_DONE = 2,  /* the guest stored DONE; vm->result_len */
+	        VM_EV_OFF = 4,   /* shut down, rebooted, or stopped; vm->off_reason */
+	        VM_EV_NOMEM = 8, /* a vCPU waits for frames */
+	        VM_EV_KILL =
+	                32, /* stopped for want of memory: to be killed, its memory is needed */
 	        VM_EV_OUTPUT = 16, /* its console is attached and has output: vm_console_take() */
 };
 
@@ -104,6 +106,7 @@ struct vm {
 	u32 clone_id;              /* I: 0 booted; 1.. in order of cloning from its template */
 	u32 generation;            /* I: unique per clone */
 	u32 n_clones_made;         /* m */
+	_Atomic u64 nomem_told;    /* a: when VM_EV_NOMEM was posted last; 0: never */
 	u32 result_len;            /* d: of the last DONE */
 	u64 time_delta;            /* o: htimedelta in ticks (guest time = time + delta) */
 	u64 frozen_time;           /* m: guest time when it last stood still */

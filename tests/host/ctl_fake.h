@@ -19,6 +19,7 @@
 #include "mm/frame.h"
 #include "mm/pool.h"
 #include "vm/device.h"
+#include "vm/nomem.h"
 
 #define FAKE_RAM_LEN    (4UL << 20)
 #define FAKE_GUEST_RAM  0x80000000UL
@@ -40,6 +41,7 @@ static struct {
 	u32 fifo_room;       /* bytes that it still takes */
 	struct vm *chatty;   /* prints without end, on another hart */
 	struct vm *restless; /* stores DONE without end, on another hart */
+	struct vm *stuck;    /* what nomem_victim() says next */
 	enum err fail_next;  /* the next vm_create or vm_clone */
 	jmp_buf off;         /* where power_off() goes */
 	int off_code;
@@ -175,6 +177,30 @@ enum err vm_freeze(struct vm *vm)
 	space_freeze(&vm->space);
 	atomic_store(&vm->state, VM_TEMPLATE);
 	return ERR_OK;
+}
+
+/* vm/nomem.h: fc.stuck is the VM that has to give way. */
+
+u64 nomem_deadline(void)
+{
+	return fc.stuck ? fake_time : TIME_NEVER;
+}
+
+struct vm *nomem_victim(void)
+{
+	struct vm *vm = fc.stuck;
+
+	fc.stuck = NULL;
+	if (vm)
+		vm_get(vm);
+	return vm;
+}
+
+void nomem_kill(struct vm *vm, const char *reason)
+{
+	vm->off_reason = reason;
+	atomic_store(&vm->state, VM_OFF);
+	vm_post_event(vm, VM_EV_OFF | VM_EV_KILL);
 }
 
 bool vm_console_prepare(struct vm *vm)

@@ -145,7 +145,12 @@ u64 mm_eat(enum frame_use use, u64 limit)
 
 void mm_uneat(void)
 {
-	while (eaten) {
+	mm_uneat_some(UINT64_MAX);
+}
+
+void mm_uneat_some(u64 n)
+{
+	while (eaten && n-- > 0) {
 		struct frame *f = eaten;
 
 		eaten = f->link.next;

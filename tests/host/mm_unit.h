@@ -51,5 +51,6 @@ u64 mm_leaf(const struct space *s, u64 gpa);
 /* Takes frames until no more can be had, and gives them back. */
 u64 mm_eat(enum frame_use use, u64 limit);
 void mm_uneat(void);
+void mm_uneat_some(u64 n);
 
 #endif

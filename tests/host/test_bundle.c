@@ -141,6 +141,9 @@ static void test_good(void **state)
 	assert_int_equal(read_changed(&(struct change){ "linux", "memory-policy", "reserve", 8 }),
 	                 ERR_OK);
 	assert_int_equal(bundle.vm[0].config.policy.memory, MEMORY_RESERVE);
+	assert_int_equal(bundle.vm[0].config.policy.nomem, NOMEM_PAUSE);
+	assert_int_equal(read_changed(&(struct change){ "linux", "no-memory", "kill", 5 }), ERR_OK);
+	assert_int_equal(bundle.vm[0].config.policy.nomem, NOMEM_KILL);
 }
 
 /* Each with the one line that is said about it. */
@@ -171,6 +174,8 @@ static const struct {
 	{ { "linux", "bootargs", "a\0b", 4 }, "bundle: /vms/linux: bootargs: want one string" },
 	{ { "linux", "bootargs", "", 0 }, "bundle: /vms/linux: bootargs: want one string" },
 	{ { "linux", "time", "later", 6 }, "bundle: /vms/linux: time: want continue or jump" },
+	{ { "linux", "no-memory", "wait", 5 },
+	  "bundle: /vms/linux: no-memory: want pause or kill" },
 	{ { "linux", "memory-policy", "none", 5 },
 	  "bundle: /vms/linux: memory-policy: want overcommit or reserve" },
 	{ { "linux", "time", "jump", 4 }, "bundle: /vms/linux: time: want one string" },

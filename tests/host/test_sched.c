@@ -468,8 +468,8 @@ static void test_waits_for_frames(void **state)
 	fake_boot(1);
 	v = start("a");
 	assert_ptr_equal(fake_pick(0), v);
-	sched_wait_frames(v);
-	sched_wait_frames(v);
+	assert_true(nomem_wait(v));
+	assert_true(nomem_wait(v));
 	assert_false(vcpu_door(v));
 	fake_put_back(0, v);
 	assert_int_equal(v->state, SCHED_ASLEEP);
@@ -480,10 +480,10 @@ static void test_waits_for_frames(void **state)
 	(void)space_relieve();
 	mm_eat(FRAME_FOR_GUEST, UINT64_MAX);
 	assert_true(frame_n_free() > 64); /* there are frames, but not for guests */
-	sched_frames_returned();
+	nomem_poll();
 	assert_int_equal(v->state, SCHED_ASLEEP);
 	mm_uneat();
-	sched_frames_returned();
+	nomem_poll();
 	assert_int_equal(v->state, SCHED_QUEUED);
 }
 

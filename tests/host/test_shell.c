@@ -179,10 +179,26 @@ static void test_what_calls_cost(void **state)
 	assert_has(fake_type("stat\r"), "last kill: 3 us, 3000 instructions\n");
 }
 
+/* A VM that has to give way is stopped with the reason, and is gone. */
+static void test_victim(void **state)
+{
+	struct vm *vm;
+
+	(void)state;
+	fake_type("boot linux\r");
+	vm = fc.stuck = fc.vms[0];
+	vm_get(vm);
+	fake_type("\r");
+	assert_string_equal(vm->off_reason, "killed: every VM that could run waits for memory");
+	assert_int_equal(fc.n_vms, 0);
+	vm_put(vm);
+}
+
 static void test_policy(void **state)
 {
-	struct frame *gone;
+	struct frame *gone[64];
 	struct vm *vm;
+	u32 n = 0;
 
 	(void)state;
 	fake_type("boot linux\r");
@@ -204,11 +220,12 @@ static void test_policy(void **state)
 	assert_int_equal(frame_n_promised(), 0);
 	assert_has(fake_type("policy linux memory=none\r"),
 	           "error: memory= wants overcommit or reserve");
-	gone = frame_alloc_order(9, FRAME_FOR_GUEST);
-	while (gone && (gone = frame_alloc_order(9, FRAME_FOR_GUEST)))
-		continue;
+	while (n < ARRAY_LEN(gone) && (gone[n] = frame_alloc_order(9, FRAME_FOR_GUEST)))
+		n++;
 	assert_has(fake_type("policy linux memory=reserve\r"), "error: linux: reserve: wants ");
 	assert_int_equal(vm->policy.memory, MEMORY_OVERCOMMIT);
+	while (n > 0)
+		frame_free_order(gone[--n], 9);
 }
 
 static void test_resume_past_ready(void **state)
@@ -445,6 +462,7 @@ int main(void)
 		TEST(test_life_of_a_vm),
 		TEST(test_what_calls_cost),
 		TEST(test_policy),
+		TEST(test_victim),
 		TEST(test_resume_past_ready),
 		TEST(test_watched_output),
 		TEST(test_attach),

@@ -205,14 +205,14 @@ static void test_no_storm_after_a_jump(void **state)
 static void starve(struct vcpu *v)
 {
 	assert_ptr_equal(fake_pick(0), v);
-	sched_wait_frames(v);
+	assert_true(nomem_wait(v));
 	fake_put_back(0, v);
 }
 
 /* Frames return, and it has a turn. */
 static void feed(struct vm *vm)
 {
-	sched_frames_returned();
+	nomem_poll();
 	turn(vm);
 }
 
@@ -266,7 +266,7 @@ static void test_frames_return_in_a_pause(void **state)
 	starve(first(vm));
 	vm_pause(vm);
 	fake_time += HOUR;
-	sched_frames_returned();
+	nomem_poll();
 	fake_time += HOUR;
 	assert_int_equal(vm_run(vm), ERR_OK);
 	turn(vm);
