@@ -5,6 +5,7 @@ harts and CPU properties, the oldest QEMU that knows these, and a time limit in 
 Each run ends with an audit, and with as many free frames as it began with."""
 
 import dataclasses
+import re
 
 import pytest
 
@@ -135,34 +136,71 @@ def test_system_qemu(start, guests):
     pando.quit()
 
 
+CLOCK = ("clock", "timer", "memory=4M,autoboot=0", "")
+
+
 def test_out_of_memory(start):
     """A guest that wants more than there is stops; its neighbour goes on; what the kill returns lets the next one go on."""
     hog = "memory=448M,vcpus=1,autoboot=0"  # one fits, two are far from it, whoever is faster
-    pando = start(tiny=[("a", "nomem", hog, ""), ("b", "nomem", hog, ""), ("clock", "timer", "memory=4M,autoboot=0", "")], mem="512M")
+    pando = start(tiny=[("a", "nomem", hog, ""), ("b", "nomem", hog, ""), CLOCK], mem="512M")
     before = pando.frames()
     for name in ("clock", "a", "b"):
         pando.run(f"boot {name}")
     waiting = pando.line(r"\b([ab]): waits for memory", 120)[1]
     other = "b" if waiting == "a" else "a"
-    pando.line(rf"\b{other}: waits for memory", 60)
-    pando.verdict("clock", "timer", 60)
-    pando.audit()
     pando.run(f"kill {waiting}")
+    pando.verdict("clock", "timer", 60)
     pando.verdict(other, "nomem", 120)
+    pando.audit()
     pando.kill_all(before)
     pando.quit()
 
 
-def test_out_of_memory_alone(start):
-    """One VM larger than the machine, and a neighbour that was there before."""
-    pando = start(
-        tiny=[("clock", "timer", "memory=4M,autoboot=0", ""), ("hog", "nomem", "memory=1G,autoboot=0", "")], mem="256M"
-    )
+def test_nobody_can_move(start):
+    """Two of which neither can finish beside the other: one is killed when nothing else is alive, and the other finishes."""
+    hog = "memory=448M,vcpus=1,autoboot=0"
+    pando = start(tiny=[("a", "nomem", hog, ""), ("b", "nomem", hog, ""), CLOCK], mem="512M")
+    before = pando.frames()
+    for name in ("clock", "a", "b"):
+        pando.run(f"boot {name}")
+    pando.verdict("clock", "timer", 120)
+    killed = pando.line(r"\b([ab]): off: killed: every VM that could run waits for memory", 120)[1]
+    pando.verdict("b" if killed == "a" else "a", "nomem", 120)
+    pando.kill_all(before)
+    pando.quit()
+
+
+def test_out_of_memory_kill(start):
+    """One VM larger than the machine, killed by its policy, and a neighbour that was there before."""
+    pando = start(tiny=[CLOCK, ("hog", "nomem", "memory=1G,autoboot=0,no-memory=kill", "")], mem="256M")
     before = pando.frames()
     pando.run("boot clock")
     pando.run("boot hog")
-    pando.line(r"\bhog: waits for memory", 60)
+    pando.line(r"\bhog: off: killed: out of memory", 60)
     pando.verdict("clock", "timer", 60)
     assert not pando.all(r"^\[hog\] PANDO-GUEST")
+    pando.kill_all(before)
+    pando.quit()
+
+
+def test_reserved(start):
+    """A VM with a promise writes all it has while another has eaten the machine; one that does not fit is refused."""
+    pando = start(
+        tiny=[
+            ("safe", "nomem", "memory=96M,autoboot=0,memory-policy=reserve", ""),
+            ("hog", "nomem", "memory=1G,autoboot=0", ""),
+            CLOCK,
+        ],
+        mem="256M",
+    )
+    before = pando.frames()
+    pando.run("boot clock")
+    pando.run("boot safe")
+    pando.run("boot hog")
+    refused = pando.command("policy hog memory=reserve")
+    assert any(re.search(r"error: hog: reserve: wants \d+\.\d MiB, \d+\.\d MiB left", line) for line in refused), refused
+    pando.verdict("safe", "nomem", 120)
+    pando.verdict("clock", "timer", 60)
+    pando.audit()
     pando.kill_all(before)
     pando.quit()
