@@ -7,6 +7,7 @@
 #include "arch/firmware.h"
 #include "arch/log.h"
 #include "arch/panic.h"
+#include "arch/time.h"
 #include "ctl/ctl.h"
 #include "dev/dev.h"
 #include "dev/entropy.h"
@@ -63,6 +64,7 @@ _Noreturn void pando_main(u64 boot_hart_id, const void *fdt)
 	                machine_info.n_reserved),
 	     &why);
 	space_init_all();
+	scan_init(time_now() ^ time_instret() << 32);
 
 	/* drv */
 	irq_init();

@@ -2,7 +2,8 @@
 /*
  * The recount, in three passes over records that carry a second counter:
  *
- *   clear    every counted frame's, table's and block's audit counter;
+ *   clear    every counted frame's, table's and block's audit counter (a counted frame's:
+ *            24 bits in fields that its class has no use for);
  *   count    walk all spaces and the tables that wait to be freed, each table once, and
  *            count who names what; on the way check what can be seen there: kinds,
  *            bitmaps, bounds, writable leaves;
@@ -36,11 +37,24 @@ static void fault(struct audit *a, const char *what, u64 where)
 
 /* ---- clear ---- */
 
+#define AUDITED_MAX ((1U << 24) - 1)
+
+static u32 audited(const struct frame *f)
+{
+	return f->slot | (u32)f->head << 16;
+}
+
+static void set_audited(struct frame *f, u32 n)
+{
+	f->slot = (u16)n;
+	f->head = (u8)(n >> 16);
+}
+
 static void clear_frame(struct frame *f, void *arg)
 {
 	(void)arg;
 	if (f->class == FRAME_COUNTED)
-		f->link.audit = 0;
+		set_audited(f, 0);
 	if (f->class != FRAME_TABLE)
 		return;
 	f->link.table->audit = 0;
@@ -107,9 +121,9 @@ static void count_leaf(struct audit *a, struct table *t, u32 i, bool exclusive)
 	if (kind == KIND_LEAF) {
 		if (f->class != FRAME_COUNTED)
 			fault(a, "leaf names a frame that is not counted", frame_hpa(f).v);
-		else
-			f->link.audit++;
-		alone = alone && atomic_load(&f->count) == 1;
+		else if (audited(f) < AUDITED_MAX)
+			set_audited(f, audited(f) + 1);
+		alone = alone && atomic_load(&f->count) == 1; /* a keeper is nobody's own */
 	} else if (kind == KIND_PIECE) {
 		if (f->class != FRAME_BLOCK || f->slot != i || !t->block ||
 		    (t->block->is_contiguous && f != &t->block->first[i]))
@@ -226,8 +240,10 @@ static void compare_frame(struct frame *f, void *arg)
 
 	a->r->frames++;
 	a->class[f->class]++;
-	if (f->class == FRAME_COUNTED && f->link.audit != atomic_load(&f->count))
-		fault(a, f->link.audit ? "count of a frame is wrong" : "leaked frame", hpa);
+	if (f->class == FRAME_COUNTED && audited(f) != u64_min(frame_refs(f), AUDITED_MAX))
+		fault(a, audited(f) ? "count of a frame is wrong" : "leaked frame", hpa);
+	if (f->class == FRAME_COUNTED)
+		set_audited(f, 0);
 	if (f->class != FRAME_TABLE)
 		return;
 	struct table *t = f->link.table;

@@ -49,6 +49,11 @@ void space_zero_init(void)
 	page_zero(hpa_ptr(frame_hpa(zero_frame)));
 }
 
+u64 space_zero_entry(void)
+{
+	return pte_make(frame_hpa(zero_frame), PTE_READ_ONLY | KIND_ZERO);
+}
+
 /* ---- the path: ours alone, from the root down ---- */
 
 static void arm(struct table *t, u32 i)
@@ -177,11 +182,13 @@ static inline struct table *recent_table(const struct space *s, gpa_t gpa)
 /* May the page behind a valid leaf of `t`, which is ours alone, be written where it is? */
 static inline bool page_is_ours(const struct table *t, u64 pte)
 {
+	struct frame *f = frame_in(frame_map(), pte_ppn(pte));
+
 	if (pte_kind(pte) == KIND_PIECE)
 		return !block_is_shared(t->block);
-	return pte_kind(pte) == KIND_LEAF &&
-	       atomic_load_explicit(&frame_in(frame_map(), pte_ppn(pte))->count,
-	                            memory_order_acquire) == 1;
+	if (pte_kind(pte) != KIND_LEAF)
+		return false;
+	return atomic_load_explicit(&f->count, memory_order_acquire) == 1 || frame_take_keeper(f);
 }
 
 static struct frame *new_frame(struct space *s, u64 old, enum break_class class)
@@ -201,7 +208,7 @@ static inline void make_writable(struct space *s, struct table *t, u32 i, u64 pt
 {
 	t->armed = true;
 	bit_set(t->armed_at, i);
-	pte_write(&t->pte[i], pte | PTE_W);
+	pte_write(&t->pte[i], pte | PTE_W | PTE_D);
 	tlb_fence_local(&s->tlb, gpa);
 }
 
@@ -211,6 +218,7 @@ static inline u64 own_frame(struct space *s, struct frame *f)
 	if (s->use == FRAME_PROMISED)
 		promise_spend_frames(s, 1);
 	f->class = FRAME_COUNTED;
+	f->link.merge = (struct merge_note){ 0 };
 	atomic_store_explicit(&f->count, 1, memory_order_relaxed);
 	fence_i(); /* the frame may have been code of another VM; other harts: tlb_open() */
 	return pte_make(frame_hpa(f), PTE_READ_ONLY | KIND_LEAF);
@@ -282,7 +290,7 @@ static enum err break_block(struct walk *w)
 
 	commit_tables(w);
 	s->breaks[*w->block_leaf & PTE_W ? BREAK_SPURIOUS : BREAK_OWN]++;
-	pte_write(w->block_leaf, *w->block_leaf | PTE_W);
+	pte_write(w->block_leaf, *w->block_leaf | PTE_W | PTE_D);
 	tlb_fence_local(&s->tlb, w->gpa);
 	return ERR_OK;
 }

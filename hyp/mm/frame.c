@@ -437,8 +437,8 @@ void frame_put(struct frame *f)
 {
 	u32 before = atomic_fetch_sub_explicit(&f->count, 1, memory_order_acq_rel);
 
-	assert(before > 0 && f->class == FRAME_COUNTED);
-	if (before == 1)
+	assert((u32)(before << 1) != 0 && f->class == FRAME_COUNTED);
+	if ((u32)(before << 1) == 2)
 		frame_free(f);
 }
 

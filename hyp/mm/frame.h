@@ -29,19 +29,30 @@ enum frame_class {
 struct table;
 struct block;
 
+/* What the merge scanner knows of a page (mm/merge.h).  All zero: nothing. */
+struct merge_note {
+	u32 hash;        /* sampled hash of a page that has not been written since; 0: none */
+	u32 domain : 24; /* the hash was made for */
+	u32 wait : 8;    /* visits that it is left alone: it was written soon after a merge */
+};
+
+/* In a count: the frame is a keeper, named by the scanner's index; see frame_make_keeper(). */
+#define FRAME_MERGED BIT(31)
+
 struct frame {
-	_Atomic u32 count; /* FRAME_COUNTED: references; FRAME_BLOCK: the mark of usage_add() */
-	u8 class;          /* enum frame_class; changed by the one owner of the frame */
-	u8 head;           /* first record of a free run of 2^k frames: k + 1, else 0 */
-	u16 slot;          /* FRAME_BLOCK: index in the block; FRAME_COUNTED: as above, the mark */
+	_Atomic u32
+		count; /* FRAME_COUNTED: references, and FRAME_MERGED; FRAME_BLOCK: the mark of usage_add() */
+	u8 class; /* enum frame_class; changed by the one owner of the frame */
+	u8 head;  /* first record of a free run of 2^k frames: k + 1, else 0 */
+	u16 slot; /* FRAME_BLOCK: index in the block; FRAME_COUNTED: as above, the mark */
 	union {
 		struct table *table; /* FRAME_TABLE */
 		struct block *block; /* FRAME_BLOCK, first slot of a contiguous block */
 		struct frame *next;  /* FRAME_BLOCK of a listed block: the next slot in use */
-		u64 audit;           /* FRAME_COUNTED: the audit's own count, valid inside it */
 		struct {
 			u32 next, prev; /* free runs, by index */
 		} list;
+		struct merge_note merge; /* FRAME_COUNTED, slots 1.. of a contiguous block */
 	} link;
 };
 _Static_assert(sizeof(struct frame) == 16, "the frame table costs 0.4 % of memory");
@@ -105,6 +116,11 @@ static inline void frame_set_slot(struct frame *f, u32 slot)
 	__builtin_memcpy(__builtin_assume_aligned((u8 *)f + 4, 4), &word, sizeof(word));
 }
 
+static inline u32 frame_ppn(const struct frame *f)
+{
+	return (u32)(frame_hpa(f).v >> PAGE_SHIFT);
+}
+
 static inline void frame_get(struct frame *f)
 {
 	atomic_fetch_add_explicit(&f->count, 1, memory_order_relaxed);
@@ -136,8 +152,8 @@ static inline void frame_put_into(struct frame_run *run, struct frame *f)
 {
 	u32 before = atomic_fetch_sub_explicit(&f->count, 1, memory_order_acq_rel);
 
-	assert(before > 0 && f->class == FRAME_COUNTED);
-	if (before == 1)
+	assert((u32)(before << 1) != 0 && f->class == FRAME_COUNTED);
+	if ((u32)(before << 1) == 2)
 		frame_free_into(run, f);
 }
 
@@ -158,6 +174,35 @@ struct frame_want {
 };
 struct frame_want frame_wanted(void);
 bool frame_can_have(struct frame_want want, u64 n_before);
+/*
+ * A keeper is a frame whose bytes cannot change, even if one leaf alone names it, so that the merge
+ * scanner may find it through its index and add a reference.  It ends when its last user frees it, or
+ * asks for it back: frame_take_keeper() makes a keeper of count 1 that user's own, unless the scanner was
+ * first (get_keeper() in merge.c).
+ */
+static inline void frame_make_keeper(struct frame *f)
+{
+	atomic_fetch_or_explicit(&f->count, FRAME_MERGED, memory_order_release);
+}
+
+static inline bool frame_is_keeper(const struct frame *f)
+{
+	return atomic_load_explicit(&f->count, memory_order_relaxed) & FRAME_MERGED;
+}
+
+static inline bool must_check frame_take_keeper(struct frame *f)
+{
+	u32 alone = FRAME_MERGED | 1;
+
+	return atomic_compare_exchange_strong_explicit(&f->count, &alone, 1, memory_order_acquire,
+	                                               memory_order_relaxed);
+}
+
+/* References of a counted frame. */
+static inline u32 frame_refs(const struct frame *f)
+{
+	return atomic_load_explicit(&f->count, memory_order_acquire) & ~(u32)FRAME_MERGED;
+}
 
 /* This hart's stock goes back to the common lists (before a large allocation is given up). */
 void frame_flush_cache(void);

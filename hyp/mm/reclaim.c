@@ -53,7 +53,7 @@ void space_dissolve_soon(void)
  * load, sequentially consistent: the worker sees the hold-off, or the auditor sees the worker. */
 static _Atomic u32 n_at_work, is_held_off;
 
-static bool begin_work(void)
+bool space_begin_work(void)
 {
 	atomic_fetch_add(&n_at_work, 1);
 	if (atomic_load(&is_held_off) == 0)
@@ -62,7 +62,7 @@ static bool begin_work(void)
 	return false;
 }
 
-static void end_work(void)
+void space_end_work(void)
 {
 	atomic_fetch_sub(&n_at_work, 1);
 }
@@ -83,10 +83,10 @@ bool space_reap(u32 budget)
 {
 	bool more;
 
-	if (!begin_work())
+	if (!space_begin_work())
 		return false;
 	more = table_reap(budget);
-	end_work();
+	space_end_work();
 	return more;
 }
 
@@ -106,17 +106,17 @@ static bool idle_work(void)
 		return true;
 	if (atomic_exchange(&dissolve_wanted, 0))
 		dissolve_all();
-	return false;
+	return scan_idle();
 }
 
 bool space_idle_work(void)
 {
 	bool more;
 
-	if (!begin_work())
+	if (!space_begin_work())
 		return false;
 	more = idle_work();
-	end_work();
+	space_end_work();
 	return more;
 }
 

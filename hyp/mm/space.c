@@ -14,6 +14,8 @@
 
 static struct spinlock list_lock = LOCK_INIT(LOCK_SPACES);
 static LIST_HEAD(, space) spaces = LIST_HEAD_INITIALIZER(spaces);
+static struct space *cursor;                  /* list_lock: the scanner's next; NULL: the first */
+static _Atomic(struct space *) at_the_cursor; /* what the scanner is in now; set under list_lock */
 static _Atomic u32 last_family;
 
 void space_init_all(void)
@@ -59,6 +61,7 @@ enum err space_init(struct space *s, const struct region *regions, u32 n)
 	}
 	s->n_regions = n;
 	s->family = atomic_fetch_add_explicit(&last_family, 1, memory_order_relaxed) + 1;
+	s->merge = (struct merge_policy){ .dedup = DEDUP_OFF };
 	root = table_alloc(2, FRAME_FOR_PANDO);
 	if (!root && space_relieve())
 		root = table_alloc(2, FRAME_FOR_PANDO);
@@ -74,6 +77,7 @@ static void stand_on(struct space *child, const struct space *s, struct table *r
 	COPY_WORDS(child->region, s->region);
 	child->n_regions = s->n_regions;
 	child->family = s->family;
+	child->merge = s->merge;
 	start_over(child, root);
 }
 
@@ -135,9 +139,13 @@ void space_reset(struct space *s, struct space *template)
 void space_fini(struct space *s)
 {
 	lock_acquire(&list_lock);
+	if (cursor == s)
+		cursor = LIST_NEXT(s, link);
 	LIST_REMOVE(s, link);
 	lock_release(&list_lock);
 	promise_end(s);
+	while (atomic_load(&at_the_cursor) == s)
+		hart_relax(); /* one batch, and nothing that we could hold is waited for in it */
 	table_put(s->root);
 	s->root = NULL;
 	space_dissolve_soon();
@@ -150,6 +158,40 @@ void space_for_each(void (*fn)(struct space *s, void *arg), void *arg)
 	lock_acquire(&list_lock);
 	LIST_FOREACH (s, &spaces, link)
 		fn(s, arg);
+	lock_release(&list_lock);
+}
+
+struct space *space_cursor_get(void)
+{
+	struct space *s;
+
+	lock_acquire(&list_lock);
+	if (!cursor)
+		cursor = LIST_FIRST(&spaces);
+	s = cursor;
+	atomic_store(&at_the_cursor, s);
+	lock_release(&list_lock);
+	return s;
+}
+
+bool space_cursor_put(bool next)
+{
+	bool more;
+
+	lock_acquire(&list_lock);
+	/* If that space is about to end, the cursor has gone on already. */
+	if (next && cursor && cursor == atomic_load(&at_the_cursor))
+		cursor = LIST_NEXT(cursor, link);
+	more = cursor != NULL;
+	atomic_store(&at_the_cursor, NULL);
+	lock_release(&list_lock);
+	return more;
+}
+
+void space_cursor_rewind(void)
+{
+	lock_acquire(&list_lock);
+	cursor = NULL;
 	lock_release(&list_lock);
 }
 

@@ -16,8 +16,8 @@
 #include "arch/lock.h"
 #include "lib/err.h"
 #include "lib/types.h"
-#include "mm/frame.h"
 #include "mm/promise.h"
+#include "mm/merge.h"
 #include "mm/tlb.h"
 #include <sys/queue.h>
 
@@ -56,8 +56,9 @@ struct space {
 	struct promise promise;                  /* s: what it may still take then */
 	struct table *
 		recent; /* s: level-0 table of the last break, path and all ours alone; NULL: none */
-	gpa_t recent_gpa;            /* s: where what it maps begins */
-	struct tlb tlb;              /*   what harts may have cached of it: mm/tlb.h */
+	gpa_t recent_gpa;          /* s: where what it maps begins */
+	struct merge_policy merge; /* s: what the merge scanner may do; a child's is its parent's */
+	struct tlb tlb;            /*   what harts may have cached of it: mm/tlb.h */
 	u64 breaks[BREAK_N_CLASSES]; /* s */
 	LIST_ENTRY(space) link;      /*   list of all spaces, under its own lock */
 };
@@ -101,7 +102,11 @@ bool space_idle_work(void);
 /* A space has let go of its tables: some block may now have one user, and unused slots. */
 void space_dissolve_soon(void);
 
-/* For the audit: the two above do nothing from the return of the first call to the second one. */
+/* Around a piece of work that an audit must not see half done.  False: an audit looks; do nothing. */
+bool must_check space_begin_work(void);
+void space_end_work(void);
+
+/* For the audit: no such work is done from the return of the first call to the second one. */
 void space_hold_off_work(void);
 void space_allow_work(void);
 
@@ -158,6 +163,15 @@ static inline void space_unload(void)
 /* The first run of private pages at or after `from`; it crosses no 2 MiB boundary.  False: none is
  * left. */
 bool must_check space_next_private(struct space *s, gpa_t from, struct region *run);
+
+/* The merge scanner's place in the list of spaces.  A space that it has got does not end before it is put
+ * back, with or without going on to the next.  get: NULL at the end of the list; put: false at its end. */
+struct space *space_cursor_get(void);
+bool space_cursor_put(bool next);
+void space_cursor_rewind(void);
+
+/* What stands for a page of zeroes in a level-0 table. */
+u64 space_zero_entry(void);
 
 /* Visits every space of the machine under the list lock. */
 void space_for_each(void (*fn)(struct space *s, void *arg), void *arg);

@@ -392,10 +392,13 @@ static void pieces_to_leaves(struct table *t)
 	}
 }
 
-static u32 free_unused(struct frame *f)
+/* A slot that has become a leaf begins without a history; one that is unused is freed. */
+static u32 leave_block(struct frame *f)
 {
-	if (f->class != FRAME_BLOCK)
+	if (f->class != FRAME_BLOCK) {
+		f->link.merge = (struct merge_note){ 0 };
 		return 0;
+	}
 	frame_free(f);
 	return 1;
 }
@@ -413,12 +416,12 @@ u32 table_dissolve(struct table *t)
 	pieces_to_leaves(t);
 	t->block = NULL;
 	for (u32 i = 0; b->is_contiguous && i < N_ENTRIES; i++)
-		n_freed += free_unused(&b->first[i]);
+		n_freed += leave_block(&b->first[i]);
 	while (next) {
 		struct frame *f = next;
 
 		next = f->link.next;
-		n_freed += free_unused(f);
+		n_freed += leave_block(f);
 	}
 	pool_free(&blocks, b);
 	return n_freed;

@@ -37,6 +37,8 @@ struct table {
 	struct block *block;        /* level 0: what its pieces are slots of; one count */
 	u64 counted[BITMAP_WORDS];  /* level 0: leaves; level 1: live entries */
 	u64 armed_at[BITMAP_WORDS]; /* levels 0, 1: where a writable leaf may stand at or below */
+	u64 given[BITMAP_WORDS];    /* level 0: pages that the merge scanner has taken away */
+	u8 rest;                    /* level 0: passes for which the scanner leaves it alone */
 	struct table *reap_next;    /* in the reap list, from count 0 on */
 	u64 retired;                /* when it got there (mm/tlb.h) */
 	u32 audit;                  /* the audit's own count, and the mark of usage_add() */

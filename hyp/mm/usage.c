@@ -58,7 +58,7 @@ static void count_shared(struct table *t)
 
 static bool is_alone(const struct frame *f)
 {
-	return atomic_load_explicit(&f->count, memory_order_relaxed) == 1;
+	return frame_refs(f) == 1;
 }
 
 /* Level 0, and this space's alone. */
@@ -78,6 +78,8 @@ static void count_own_leaves(const struct table *t, struct space_usage *u)
 			u->zero_pages++;
 		else if (is_alone(frame_of(pte_hpa(pte))))
 			u->private_frames++;
+		else if (frame_is_keeper(frame_of(pte_hpa(pte))))
+			u->merged_frames++;
 		else
 			u->shared_frames++;
 	}

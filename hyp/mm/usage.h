@@ -12,6 +12,7 @@
 struct space_usage {
 	u64 private_frames;  /* counted frames and block slots that only this space reaches */
 	u64 shared_frames;   /* mapped, but reached by others too */
+	u64 merged_frames;   /* the same, since the merge scanner found them equal */
 	u64 zero_pages;      /* mappings of the zero frame */
 	u64 retained_frames; /* slots of its own blocks that no table maps */
 	u64 table_frames;    /* frames of tables that this space alone holds (root = 4) */

@@ -3,6 +3,7 @@
 #include "arch/csr.h"
 
 #include "arch/phys.h"
+#include "mm/index.h"
 
 static u64 n_free_at_start;
 static struct frame *eaten; /* chained by link.next */
@@ -22,6 +23,7 @@ u64 mm_settle(void)
 			continue;
 	}
 	root_drain();
+	index_drop();
 	for (fake_hart = 0; fake_hart < fake_n_harts; fake_hart++)
 		frame_flush_cache();
 	fake_hart = was;

@@ -227,7 +227,6 @@ static void stray_frame(void)
 {
 	pool_frame->class ^= FRAME_POOL ^ FRAME_COUNTED;
 	atomic_store(&pool_frame->count, 1);
-	pool_frame->link.audit = 0;
 }
 
 static void stray_block_frame(void)

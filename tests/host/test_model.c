@@ -8,6 +8,7 @@
  *
  * A failing run prints its seed: PANDO_SEED=... replays it; PANDO_STEPS sets the length.
  */
+#include "mm/index.h"
 #include "mm_unit.h"
 
 #define N_SPACES 12
@@ -23,7 +24,8 @@ struct model_space {
 };
 
 static struct model_space m[N_SPACES];
-static bool is_short; /* ERR_NOMEM is an answer */
+static bool is_short;   /* ERR_NOMEM is an answer */
+static bool is_merging; /* many pages are equal, and the scanner runs often */
 static u32 n_refused;
 static int runs[N_HARTS]; /* index of the space whose guest the hart is in, -1 none */
 
@@ -33,7 +35,8 @@ static u64 page_gpa(u32 page)
 	u64 slot = page % 5, in = page / 5;
 	u64 base = slot < 4 ? RAM + slot * BLOCK_SIZE : HIGH;
 
-	return base + (in < 10 ? in : N_ENTRIES - 1 - in) * PAGE_SIZE + 8 * page;
+	return base + (in < 10 ? in : N_ENTRIES - 1 - in) * PAGE_SIZE +
+	       8 * (is_merging ? page % 2 : page);
 }
 
 static void check_audit(void)
@@ -134,6 +137,45 @@ static u32 pick_page(void)
 	return (u32)(fake_random() % (fake_random() % 2 ? 10 : N_PAGES));
 }
 
+/* Often one of a few, so that pages become equal, or what they were before. */
+static u64 random_value(void)
+{
+	return fake_random() % 8 || is_merging ? fake_random() % 3 : fake_random();
+}
+
+/* A hart in its guest stores what it can without a fault, with what its TLB still holds. */
+static void store_in_passing(u32 h)
+{
+	u32 page = pick_page();
+	u64 value = random_value();
+	u8 *byte = fake_access(h, page_gpa(page), true);
+
+	if (!byte)
+		return;
+	memcpy(byte, &value, sizeof(value));
+	m[runs[h]].want[page] = value;
+}
+
+/* A hart that is told to leave its guest has time for a last store. */
+static void on_kick(u32 h)
+{
+	if (!fake_is_in_guest(h))
+		return;
+	store_in_passing(h);
+	fake_leave(h);
+}
+
+/* Others may go on for a while when the scanner has compared two pages. */
+static void on_compare(void)
+{
+	u32 h = (u32)(fake_random() % N_HARTS);
+
+	if (!fake_is_in_guest(h))
+		return;
+	for (u32 n = 0; n < N_PAGES; n++)
+		store_in_passing(h);
+}
+
 static void step_access(u32 h)
 {
 	int k = runs[h];
@@ -146,7 +188,7 @@ static void step_access(u32 h)
 		runs[h] = k;
 	}
 	for (u32 n = 0; n < 4; n++)
-		access_page(h, k, pick_page(), fake_random() % 2, fake_random());
+		access_page(h, k, pick_page(), fake_random() % 2, random_value());
 }
 
 /* Pando itself reads or writes for the guest. */
@@ -154,7 +196,7 @@ static void step_copy(void)
 {
 	int k = pick_guest();
 	u32 page = pick_page();
-	u64 value = fake_random(), got;
+	u64 value = random_value(), got;
 
 	if (k < 0)
 		return;
@@ -174,6 +216,17 @@ static void destroy(int k)
 			m[c].template = -1;
 }
 
+/* Two domains, and one space in four that takes no part, or only for zeroes. */
+static struct merge_policy random_policy(void)
+{
+	u32 r = (u32)(fake_random() % 8);
+
+	return (struct merge_policy){ r == 0   ? DEDUP_OFF
+		                      : r == 1 ? DEDUP_ZERO
+		                               : DEDUP_MERGE,
+		                      1 + r % 2 };
+}
+
 static void step_create(void)
 {
 	struct region r[2] = { { GPA(RAM), 4 * BLOCK_SIZE }, { GPA(HIGH), BLOCK_SIZE } };
@@ -184,6 +237,7 @@ static void step_create(void)
 		return;
 	if (refused(space_init(&m[k].s, r, 2)))
 		return;
+	m[k].s.merge = random_policy();
 	m[k].live = true;
 	m[k].frozen = false;
 	m[k].template = -1;
@@ -218,6 +272,47 @@ static void step_fork(bool from_template)
 	memcpy(m[child].want, m[k].want, sizeof(m[k].want));
 }
 
+/* Spaces that name the same keeper are of one domain. */
+static void check_domains(void)
+{
+	for (u32 p = 0; p < N_PAGES; p++) {
+		for (int a = 0; a < N_SPACES; a++) {
+			u64 pte = m[a].live ? mm_leaf(&m[a].s, page_gpa(p)) : 0;
+
+			if (!pte || pte_kind(pte) != KIND_LEAF)
+				continue;
+			for (int b = 0; b < a; b++) {
+				u64 other = m[b].live ? mm_leaf(&m[b].s, page_gpa(p)) : 0;
+
+				if (pte_ppn(other) == pte_ppn(pte))
+					assert_int_equal(m[a].s.merge.domain, m[b].s.merge.domain);
+			}
+		}
+	}
+}
+
+/* A pass of the merge scanner or a part of it, with all guests where they are. */
+static void step_scan(void)
+{
+	fake_time += 100000000;
+	for (u32 h = 0; h < N_HARTS; h++)
+		if (h != fake_hart && runs[h] >= 0 && !fake_is_in_guest(h))
+			fake_enter(h, &m[runs[h]].s, h);
+	if (fake_random() % 4)
+		scan_idle();
+	else
+		scan_once();
+	check_domains();
+}
+
+static void step_unmerge(void)
+{
+	int k = pick(false);
+
+	if (k >= 0)
+		(void)refused(scan_unmerge(&m[k].s));
+}
+
 static void step_freeze(void)
 {
 	int k = pick(false);
@@ -225,6 +320,8 @@ static void step_freeze(void)
 	if (k < 0)
 		return;
 	stop_all(k);
+	if (fake_random() % 2)
+		scan_compact(&m[k].s);
 	space_freeze(&m[k].s);
 	m[k].frozen = true;
 	m[k].template = -1;
@@ -251,7 +348,7 @@ static void step_destroy(void)
 
 static void step(void)
 {
-	u64 op = fake_random() % 100;
+	u64 op = is_merging && fake_random() % 8 == 0 ? 98 : fake_random() % 100;
 
 	fake_hart = (u32)(fake_random() % N_HARTS);
 	if (op < 60) {
@@ -273,8 +370,12 @@ static void step(void)
 		step_reset();
 	else if (op < 95)
 		step_destroy();
-	else if (op < 98)
+	else if (op < 96)
 		space_idle_work();
+	else if (op < 99)
+		step_scan();
+	else if (fake_random() % 2)
+		step_unmerge();
 	else
 		space_relieve();
 }
@@ -306,6 +407,10 @@ static void run_history(u64 seed, u32 vmid_bits, u32 n_left)
 	for (u32 h = 0; h < N_HARTS; h++)
 		runs[h] = -1;
 	is_short = n_left > 0;
+	fake_on_kick = on_kick;
+	fake_on_compare = on_compare;
+	fake_traps_on_d = seed % 2;
+	merge_weaken_hash(seed % 3 ? UINT32_MAX : 7); /* different pages collide */
 	if (is_short)
 		mm_eat(FRAME_FOR_PANDO, n_free - n_left);
 	fake_seed(seed);
@@ -326,6 +431,7 @@ static void run_history(u64 seed, u32 vmid_bits, u32 n_left)
 		space_unload();
 	}
 	check_audit();
+	index_drop();
 	mm_uneat();
 	assert_int_equal(frame_n_free(), n_free);
 	mm_end();
@@ -364,6 +470,29 @@ static void histories_short_of_memory(void **state)
 	assert_true(n_refused > 20 || n < 12);
 }
 
+/* Equal pages everywhere: each way to merge has been gone, and each has been broken again. */
+static void histories_with_merging(void **state)
+{
+	u64 first = first_seed(301), n = 3 * n_histories();
+	struct merge_stats sum = { 0 }, st;
+
+	(void)state;
+	is_merging = true;
+	for (u64 k = 0; k < n; k++) {
+		run_history(first + k, 14, k % 4 == 3 ? 600 : 0);
+		scan_stats(&st);
+		sum.zero += st.zero;
+		sum.back += st.back;
+		sum.merged += st.merged;
+		sum.broken += st.broken;
+		sum.split += st.split;
+		sum.raced += st.raced;
+	}
+	is_merging = false;
+	assert_true(n < 36 ||
+	            (sum.zero && sum.back && sum.merged && sum.broken && sum.split && sum.raced));
+}
+
 /* Three VMIDs on a machine with two bits; none at all on one with zero. */
 static void histories_with_few_vmids(void **state)
 {
@@ -379,6 +508,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(histories),
 		cmocka_unit_test(histories_short_of_memory),
+		cmocka_unit_test(histories_with_merging),
 		cmocka_unit_test(histories_with_few_vmids),
 	};
 

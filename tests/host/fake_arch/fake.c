@@ -9,7 +9,6 @@
 #include "arch/fence.h"
 #include "arch/guest.h"
 #include "arch/log.h"
-#include "arch/page.h"
 #include "arch/phys.h"
 #include "arch/time.h"
 #include "lib/assert.h"
@@ -28,6 +27,8 @@ void (*fake_on_step)(void);
 void (*fake_on_blocked)(void);
 void (*fake_on_walk)(hpa_t table);
 u32 fake_rank_without_effect;
+void (*fake_on_compare)(void);
+bool fake_traps_on_d;
 u32 fake_n_kicks[HART_MAX], fake_n_fences[HART_MAX][FAKE_N_FENCES];
 u64 fake_fence_addr, fake_fence_id, fake_fence_hgatp;
 
@@ -232,35 +233,6 @@ const char *lock_rank_name(enum lock_rank rank)
 	return "lock";
 }
 
-/* ---- pages ---- */
-
-void page_copy(void *dst, const void *src)
-{
-	memcpy(dst, src, PAGE_SIZE);
-}
-
-void page_zero(void *dst)
-{
-	memset(dst, 0, PAGE_SIZE);
-}
-
-bool page_is_equal(const void *a, const void *b)
-{
-	return memcmp(a, b, PAGE_SIZE) == 0;
-}
-
-bool page_is_zero(const void *page)
-{
-	static const u8 zeroes[PAGE_SIZE];
-
-	return memcmp(page, zeroes, PAGE_SIZE) == 0;
-}
-
-void page_use_zicboz(u32 len)
-{
-	(void)len;
-}
-
 /* ---- CSRs ---- */
 
 #define CSRS_MAX 64
@@ -463,8 +435,8 @@ bool fake_is_in_guest(u32 h)
 	return in_guest[h];
 }
 
-/* What hart `h` finds for gpa, in its TLB or else in memory: the last entry, and where it leads. */
-static u64 walk(u32 h, u64 gpa, u32 *level, u64 *hpa)
+/* What hart `h` finds for gpa, in its TLB or else in memory: the last entry, and where it leads.  NULL: nothing. */
+static struct tlb_entry *walk(u32 h, u64 gpa, u32 *level, u64 *hpa)
 {
 	u32 was = fake_hart;
 	u64 hgatp, vmid;
@@ -486,24 +458,41 @@ static u64 walk(u32 h, u64 gpa, u32 *level, u64 *hpa)
 			e = tlb_keep(h, vmid, gpa, *level, &pte[pte_index(GPA(gpa), *level)]);
 		}
 		if (!(e->pte & PTE_V))
-			return 0;
+			return NULL;
 		*hpa = pte_hpa(e->pte).v;
 		if (!pte_is_table(e->pte))
-			return e->pte;
+			return e;
 	}
+}
+
+/* A store through a leaf: the first one since D was cleared walks again to set it.  False: it faults. */
+static bool set_dirty(struct tlb_entry *e)
+{
+	if (!(e->pte & PTE_W))
+		return false;
+	if (e->pte & PTE_D)
+		return true;
+	assert(frame_of(ptr_hpa(e->where))->class == FRAME_TABLE);
+	e->pte = *e->where;
+	if (!(e->pte & PTE_W) || (!(e->pte & PTE_D) && fake_traps_on_d))
+		return false;
+	__atomic_fetch_or((u64 *)e->where, PTE_D, __ATOMIC_RELAXED);
+	e->pte |= PTE_D;
+	return true;
 }
 
 u8 *fake_access(u32 h, u64 gpa, bool is_store)
 {
+	struct tlb_entry *e;
 	u32 level;
-	u64 hpa, pte;
+	u64 hpa;
 
 	assert(in_guest[h]);
-	pte = walk(h, gpa, &level, &hpa);
-	if (!pte)
+	e = walk(h, gpa, &level, &hpa);
+	if (!e)
 		return NULL;
-	assert(pte & PTE_U);
-	if (is_store && !(pte & PTE_W))
+	assert(e->pte & PTE_U);
+	if (is_store && !set_dirty(e))
 		return NULL;
 	return (u8 *)hpa_ptr(HPA(hpa)) + (gpa & ((PAGE_SIZE << (9 * level)) - 1));
 }
@@ -571,8 +560,11 @@ void fake_machine(u32 mib, u32 n_harts)
 	fake_on_blocked = NULL;
 	fake_on_walk = NULL;
 	fake_rank_without_effect = 0;
+	fake_on_compare = NULL;
+	fake_traps_on_d = false;
 	assert(frame_init(&ram, 1, NULL, 0) == ERR_OK);
 	space_init_all();
+	scan_init(1);
 }
 
 static u64 seed_state;

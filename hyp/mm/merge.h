@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The merge scanner: equal pages become one frame again; see docs/dedup.md.
+ *
+ * It visits what one space alone reaches (what is shared is immutable, and merged
+ * already), one level-0 table at a time, under that space's lock.  A page counts as
+ * a candidate when its D bit has stayed clear since the last visit.
+ *
+ * Three files: scan.c goes round all spaces and keeps to a budget; merge.c judges and
+ * changes the pages of one table; index.c finds frames by their contents.
+ */
+#ifndef MM_MERGE_H
+#define MM_MERGE_H
+
+#include "mm/frame.h"
+
+struct space;
+struct table;
+
+/* What may be done to the pages of a space. */
+enum dedup {
+	DEDUP_OFF,
+	DEDUP_ZERO, /* zeroed pages become the zero frame; pages that are as in the template, its own again */
+	DEDUP_MERGE, /* and equal pages of one domain become one frame */
+};
+
+#define MERGE_DOMAIN_MAX ((1U << 24) - 1)
+
+struct merge_policy {
+	enum dedup dedup;
+	u32 domain; /* 1 .. MERGE_DOMAIN_MAX: spaces that may share frames with each other */
+};
+
+/* What has been done since boot; pages, except where it says otherwise. */
+struct merge_stats {
+	u64 passes;         /* rounds over all spaces that were finished */
+	u64 visited;        /* entries looked at */
+	u64 dirty;          /* of these: written since the last visit */
+	u64 unique;         /* of these: no twin */
+	u64 resting;        /* of these: left alone, since they broke before */
+	u64 zero;           /* became the zero frame */
+	u64 back;           /* as in the template again, and its own again */
+	u64 kept;           /* became keepers: their twins are to come */
+	u64 merged;         /* gave up their frame for a keeper */
+	u64 raced;          /* written between the first look and the write protection */
+	u64 broken;         /* written again after one of the above */
+	u64 split;          /* 2 MiB blocks split, since enough of them would merge */
+	u64 ticks, instret; /* spent */
+};
+
+/* Once at boot, after space_init_all(): on, with nothing known.  The words of a page that its hash samples are
+ * drawn from `seed`. */
+void scan_init(u64 seed);
+
+/* On or off for all.  Off stops the scanning and breaks nothing apart. */
+void scan_switch(bool on);
+bool scan_is_on(void);
+
+/* Permille of a hart that it may use while no hart is idle: 0 .. 1000. */
+void scan_set_rate(u32 permille);
+u32 scan_rate(void);
+
+void scan_stats(struct merge_stats *st);
+
+/* Idle work: the next piece of a pass, if it is time for one.  Returns whether there is more now. */
+bool scan_idle(void);
+
+/* The same on a hart that has guests to run, as far as the budget allows. */
+void scan_busy(void);
+
+/* Host ticks at which scan_busy() wants to be called; TIME_NEVER: not at all. */
+u64 scan_deadline(void);
+
+/* A whole pass, now, on this hart. */
+void scan_once(void);
+
+/* All pages of a space whose vCPUs stand still, as if none were dirty: before a freeze. */
+void scan_compact(struct space *s);
+
+/* Gives a space frames of its own for all that the scanner has taken away from it.  ERR_NOMEM: they do not fit;
+ * nothing has changed. */
+enum err must_check scan_unmerge(struct space *s);
+
+/*
+ * Between the files of the scanner.
+ */
+
+/* How pages are looked at. */
+struct merge_visit {
+	struct space *s;
+	struct table *t; /* level 0, the space's alone */
+	u32 i;           /* where to begin; where to go on afterwards */
+	bool cold;       /* D bits do not matter: nobody writes */
+};
+
+void merge_init(u64 seed);
+
+/* Looks at the entries of a table and changes what can be merged, up to a batch at a time.  Returns whether
+ * the table has more.  Space lock held. */
+bool merge_table(struct merge_visit *v, struct merge_stats *st);
+
+/* Would enough of a block that is the space's alone merge, so that it is worth splitting? */
+bool merge_wants_split(const struct space *s, struct frame *first);
+
+/* Test hook: hashes are cut down to these bits, so that different pages collide. */
+void merge_weaken_hash(u32 mask);
+
+#endif

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Going round: which space, which table, and how fast.
+ *
+ * One hart scans at a time, under the scan lock.  A step is one batch in one table; between
+ * two steps nothing is held, and the place is remembered as a space and an address.
+ * The list of spaces moves the place on when that space ends (space_cursor()).
+ *
+ * A pass takes at least PASS_NS: a page that has not been written for a moment only is not
+ * worth a merge.  While passes find nothing the pause doubles, up to QUIET_NS, so that
+ * a machine at rest comes to rest.  A busy hart earns time for the scanner at the rate that is set, and
+ * spends it in steps.
+ */
+#include "mm/merge.h"
+
+#include "arch/phys.h"
+#include "arch/time.h"
+#include "lib/assert.h"
+#include "mm/index.h"
+#include "mm/space.h"
+#include "mm/table.h"
+
+#define PASS_NS        200000000UL
+#define QUIET_NS       5000000000UL
+#define CREDIT_NS      1000000UL /* a busy hart scans when it has earned this much */
+#define RATE_DEFAULT   10U
+#define SPLIT_FREE_MIN 64U /* frames: no table is made for a split when fewer are left */
+
+static struct spinlock scan_lock = LOCK_INIT(LOCK_SCAN);
+static _Atomic bool is_off;
+static _Atomic u32 rate = RATE_DEFAULT;
+static struct merge_stats stats; /* scan_lock */
+static struct space *place_of;   /* scan_lock: the space that was visited last, and */
+static gpa_t place;              /* scan_lock: where in it the next visit begins */
+static u64 n_given;              /* scan_lock: what this pass has changed so far */
+static u64 pause;                /* scan_lock: ns between this pass and the next */
+static _Atomic u64 next_pass;    /* host ticks */
+static _Atomic u64 earned_at;    /* host ticks: since when busy harts earn time */
+
+/* ---- one step ---- */
+
+/* The next thing at or above *gpa that this space alone reaches: a level-0 table, or else the level-1 leaf
+ * of a block.  False: there is none. */
+static bool next_private(struct space *s, gpa_t *gpa, struct table **t, struct table **above)
+{
+	struct table *root = s->root;
+
+	if (table_is_shared(root))
+		return false;
+	for (u64 at = gpa->v; pte_index(GPA(at), 2) < root->hi && at < GPA_LIMIT;) {
+		u64 pte = root->pte[pte_index(GPA(at), 2)];
+		struct table *middle = pte ? table_below(pte) : NULL;
+		u64 end = ALIGN_DOWN(at, BIT(30)) + BIT(30);
+
+		for (; middle && !table_is_shared(middle) && at < end; at += BLOCK_SIZE) {
+			u64 entry = middle->pte[pte_index(GPA(at), 1)];
+
+			*above = middle;
+			*t = entry && pte_is_table(entry) ? table_below(entry) : NULL;
+			if (*t ? table_is_shared(*t)
+			       : !entry || block_is_shared(block_behind(entry)))
+				continue;
+			*gpa = GPA(at);
+			return true;
+		}
+		at = end;
+	}
+	return false;
+}
+
+/* A block of this space's own becomes a table of leaves, if it is cold and enough of it would merge. */
+static void visit_block(struct space *s, struct table *above, u32 i, bool cold)
+{
+	u64 pte = above->pte[i];
+	struct frame *first = frame_of(pte_hpa(pte));
+	struct table *t;
+
+	if ((pte & (PTE_W | PTE_D)) == (PTE_W | PTE_D)) {
+		__atomic_fetch_and(&above->pte[i], ~PTE_D, __ATOMIC_RELAXED);
+		tlb_fence_all(&s->tlb, HPA(0));
+		stats.dirty += N_ENTRIES;
+		if (!cold)
+			return;
+	}
+	stats.visited += N_ENTRIES;
+	if (!merge_wants_split(s, first) || frame_n_for_guests() < SPLIT_FREE_MIN)
+		return;
+	t = table_split(first->link.block, FRAME_FOR_GUEST);
+	if (!t)
+		return;
+	s->recent = NULL;
+	table_set(above, i, pte_make(ptr_hpa(t->pte), PTE_TABLE));
+	tlb_fence_all(&s->tlb,
+	              HPA(0)); /* pairs with the new pointer; nothing below it is writable */
+	table_dissolve(t);
+	stats.split++;
+	n_given++;
+}
+
+/* One batch at *gpa or above; moves *gpa on.  False: this space is done. */
+static bool visit_space(struct space *s, gpa_t *gpa, bool cold)
+{
+	struct merge_visit v = { .s = s, .cold = cold };
+	struct table *above;
+	u64 from = gpa->v;
+	bool more = false;
+
+	lock_acquire(&s->lock);
+	/* What a reserved space gives up it might have to take again, beyond its promise. */
+	if (s->merge.dedup != DEDUP_OFF && s->use != FRAME_PROMISED && (!s->frozen || cold) &&
+	    next_private(s, gpa, &v.t, &above)) {
+		if (gpa->v == from)
+			v.i = pte_index(GPA(from), 0);
+		if (!v.t) {
+			visit_block(s, above, pte_index(*gpa, 1), cold);
+		} else {
+			table_dissolve(v.t);
+			more = merge_table(&v, &stats);
+		}
+		gpa->v = ALIGN_DOWN(gpa->v, BLOCK_SIZE) +
+		         (more ? (u64)v.i << PAGE_SHIFT : BLOCK_SIZE);
+		more = true;
+	}
+	lock_release(&s->lock);
+	return more;
+}
+
+static u64 n_changed(void)
+{
+	return stats.zero + stats.back + stats.kept + stats.merged;
+}
+
+/* A pass begins: whatever is due between two of them. */
+static void end_pass(void)
+{
+	stats.passes++;
+	index_tidy();
+	pause = n_given ? PASS_NS : u64_min(2 * u64_max(pause, PASS_NS), QUIET_NS);
+	n_given = 0;
+	atomic_store(&next_pass, time_now() + time_ns_to_ticks(pause));
+}
+
+/* scan_lock held.  False: the pass has ended. */
+static bool step_now(void)
+{
+	u64 ticks = time_now(), instret = time_instret(), before = n_changed();
+	struct space *s = space_cursor_get();
+	bool more = false;
+
+	if (s != place_of)
+		place = GPA(0);
+	place_of = s;
+	if (s) {
+		bool is_done = !visit_space(s, &place, false);
+
+		more = space_cursor_put(is_done);
+		if (is_done)
+			place_of = NULL;
+	}
+	n_given += n_changed() - before;
+	if (!more)
+		end_pass();
+	stats.ticks += time_now() - ticks;
+	stats.instret += time_instret() - instret;
+	return more;
+}
+
+/* The same, but not while an audit looks. */
+static bool step(void)
+{
+	bool more;
+
+	if (!space_begin_work())
+		return false;
+	more = step_now();
+	space_end_work();
+	return more;
+}
+
+/* ---- pace ---- */
+
+void scan_init(u64 seed)
+{
+	merge_init(seed);
+	index_init();
+	stats = (struct merge_stats){ 0 };
+	place_of = NULL;
+	n_given = pause = 0;
+	atomic_store(&next_pass, 0);
+	atomic_store(&earned_at, 0);
+	atomic_store(&is_off, false);
+	atomic_store(&rate, RATE_DEFAULT);
+}
+
+void scan_switch(bool on)
+{
+	atomic_store(&is_off, !on);
+}
+
+bool scan_is_on(void)
+{
+	return !atomic_load(&is_off);
+}
+
+void scan_set_rate(u32 permille)
+{
+	atomic_store(&rate, (u32)u64_min(permille, 1000));
+}
+
+u32 scan_rate(void)
+{
+	return atomic_load(&rate);
+}
+
+void scan_stats(struct merge_stats *st)
+{
+	lock_acquire(&scan_lock);
+	*st = stats;
+	lock_release(&scan_lock);
+}
+
+static bool is_due(void)
+{
+	return !atomic_load(&is_off) && time_now() >= atomic_load(&next_pass);
+}
+
+bool scan_idle(void)
+{
+	bool more;
+
+	if (!is_due() || !lock_try(&scan_lock))
+		return false;
+	more = step();
+	lock_release(&scan_lock);
+	return more;
+}
+
+/* What the busy harts have earned since earned_at, in ticks. */
+static u64 credit(u64 now)
+{
+	return (now - atomic_load(&earned_at)) * atomic_load(&rate) / 1000;
+}
+
+u64 scan_deadline(void)
+{
+	u32 r = atomic_load(&rate);
+
+	if (atomic_load(&is_off) || r == 0)
+		return TIME_NEVER;
+	return u64_max(atomic_load(&earned_at) + time_ns_to_ticks(CREDIT_NS) * 1000 / r,
+	               atomic_load(&next_pass));
+}
+
+void scan_busy(void)
+{
+	u64 start = time_now(), budget = credit(start);
+
+	if (!is_due() || budget < time_ns_to_ticks(CREDIT_NS) || !lock_try(&scan_lock))
+		return;
+	budget = time_ns_to_ticks(CREDIT_NS); /* what was not spent in time is gone */
+	while (time_now() - start < budget && step())
+		continue;
+	atomic_store(&earned_at, time_now());
+	lock_release(&scan_lock);
+}
+
+void scan_once(void)
+{
+	lock_acquire(&scan_lock);
+	space_cursor_rewind();
+	place_of = NULL;
+	while (step()) {
+		lock_release(&scan_lock);
+		lock_acquire(&scan_lock);
+	}
+	lock_release(&scan_lock);
+}
+
+/* Twice: the first of two equal pages finds the second at its next visit. */
+void scan_compact(struct space *s)
+{
+	lock_acquire(&scan_lock);
+	index_tidy();
+	for (u32 round = 0; round < 2; round++) {
+		gpa_t at = GPA(0);
+
+		while (visit_space(s, &at, true))
+			continue;
+	}
+	lock_release(&scan_lock);
+}
+
+/* ---- unmerge ---- */
+
+/* The next page at or above *gpa that the scanner has taken away and that is not the space's own again. */
+static bool next_given(struct space *s, gpa_t *gpa)
+{
+	struct table *t, *above;
+	u32 i;
+
+	for (; next_private(s, gpa, &t, &above);
+	     gpa->v = ALIGN_DOWN(gpa->v, BLOCK_SIZE) + BLOCK_SIZE) {
+		if (!t)
+			continue;
+		for (i = pte_index(*gpa, 0); i < N_ENTRIES; i++) {
+			if (!bit_test(t->given, i) || t->pte[i] & PTE_W)
+				continue;
+			gpa->v = ALIGN_DOWN(gpa->v, BLOCK_SIZE) + ((u64)i << PAGE_SHIFT);
+			return true;
+		}
+	}
+	return false;
+}
+
+static u64 count_given(struct space *s)
+{
+	gpa_t gpa = GPA(0);
+	u64 n = 0;
+
+	lock_acquire(&s->lock);
+	for (; next_given(s, &gpa); gpa.v += PAGE_SIZE)
+		n++;
+	lock_release(&s->lock);
+	return n;
+}
+
+enum err scan_unmerge(struct space *s)
+{
+	gpa_t gpa = GPA(0);
+	enum err e = ERR_OK;
+	bool more = true;
+
+	if (count_given(s) > frame_n_for_guests())
+		return ERR_NOMEM;
+	while (e == ERR_OK && more) {
+		lock_acquire(&s->lock);
+		more = next_given(s, &gpa);
+		lock_release(&s->lock);
+		if (more)
+			e = space_fault(s, gpa, ACCESS_WRITE);
+		gpa.v += PAGE_SIZE;
+	}
+	return e;
+}
