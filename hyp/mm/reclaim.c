@@ -122,11 +122,11 @@ bool space_idle_work(void)
 
 void space_give_back(void)
 {
-	if (!begin_work())
+	if (!space_begin_work())
 		return;
 	root_drain();
 	frame_flush_cache();
-	end_work();
+	space_end_work();
 }
 
 #define RELIEVE_TRIES 1000U
