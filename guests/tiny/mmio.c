@@ -128,7 +128,7 @@ static void jump(u64 a)
 
 static void test_faults(void)
 {
-	static const u64 absent[] = { 0x0a000000, 0x04001000, 0x04000ffc, 0x0bfffffc,
+	static const u64 absent[] = { 0x0a000000, 0x04000ffc, 0x04001010, 0x0bfffffc,
 		                      0x0ffffff8, 0x30000000, 0x7ffffff8 };
 	for (u32 i = 0; i < sizeof absent / sizeof absent[0]; i++) {
 		check(catch_s(load_word, absent[i]), "load from 0x%lx: no fault", absent[i]);
