@@ -57,8 +57,13 @@ static COLD void note_first_pick(struct vm *vm, u64 instret)
 }
 
 /* For whoever measures the way of a new VM into its guest. */
-static COLD void note_first_entry(struct vm *vm)
+static COLD void note_first_entry(struct vcpu *v)
 {
+	struct vm *vm = v->vm;
+
+	v->has_begun = true;
+	if (vm->stats.first_entry != 0)
+		return;
 	vm->stats.entry_instret = time_instret();
 	vm->stats.first_entry = time_now();
 }
@@ -80,8 +85,8 @@ static void enter_guest(struct vcpu *v, struct guest_exit *x)
 	if (__builtin_expect(atomic_load_explicit(&v->requests, memory_order_relaxed) != 0, 0)) {
 		*x = (struct guest_exit){ .scause = CAUSE_IRQ | IRQ_S_SOFT };
 	} else {
-		if (__builtin_expect(v->guest_ticks == 0, 0) && v->vm->stats.first_entry == 0)
-			note_first_entry(v->vm);
+		if (__builtin_expect(!v->has_begun, 0))
+			note_first_entry(v);
 		start = time_now();
 		vcpu_enter(x, &v->regs);
 		v->guest_ticks += time_now() - start;

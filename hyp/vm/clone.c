@@ -207,8 +207,10 @@ enum err vm_reset(struct vm *vm)
 		return e;
 	}
 	was_paused = atomic_load(&vm->state) == VM_PAUSED || atomic_load(&vm->state) == VM_NEW;
-	for (u32 i = 0; i < vm->n_vcpus; i++)
+	for (u32 i = 0; i < vm->n_vcpus; i++) {
 		nomem_forget(vm->vcpu[i]);
+		vm->vcpu[i]->has_begun = false;
+	}
 	space_reset(&vm->space, &vm->template->space);
 	lock_acquire(&vm->dev_lock);
 	copy_state(vm, vm->template);

@@ -93,6 +93,7 @@ struct vcpu {
 	_Atomic bool in_guest;  /* a: between its last look at `requests` and the next exit */
 	bool in_wfi;            /* o: asleep until an enabled interrupt is pending */
 	bool is_loaded;         /* o: its CSRs are in the hart */
+	bool has_begun;         /* o: has entered its guest, since birth or reset */
 	struct frame_want want; /* o: what it waits for, with HOLD_NOMEM */
 	u32 last_hart;          /* o: hart index it ran on last, +1; 0 = none */
 	u64 soft_deadline;      /* o: timer of a machine without Sstc, guest ticks */

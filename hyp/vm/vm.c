@@ -44,7 +44,7 @@ static void init_vcpu(struct vcpu *v, struct vm *vm, u32 id)
 	atomic_init(&v->requests, 0);
 	atomic_init(&v->holds, HOLD_PAUSED);
 	atomic_init(&v->in_guest, false);
-	v->is_loaded = false;
+	v->is_loaded = v->has_begun = false;
 	v->last_hart = 0;
 	lock_init(&v->fence_lock, LOCK_VCPU_FENCE);
 	v->n_fences = 0;

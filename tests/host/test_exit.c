@@ -371,6 +371,56 @@ static void test_requests_without_end(void **state)
 	fake_put_back(0, vcpu_current());
 }
 
+static struct guest_exit run_once_then_stop(struct guest_regs *regs)
+{
+	assert_ptr_equal(regs, &vcpu_current()->regs);
+	if (n_asked++ != 0)
+		longjmp(others_turn, 1);
+	fake_time += 5;
+	return (struct guest_exit){ .scause = CAUSE_IRQ | IRQ_S_SOFT };
+}
+
+static void run_a_while(void)
+{
+	static const struct run_ops ops = { .poll = no_poll, .wanted = nothing_wanted };
+
+	fake_guest = run_once_then_stop;
+	n_asked = 0;
+	if (setjmp(others_turn) == 0)
+		run_hart(&ops);
+	v = vcpu_current();
+	atomic_store(&v->in_guest, false);
+	space_leave();
+	fake_put_back(0, v);
+}
+
+/* The first entry is noted once, and anew after a reset; time in the guest adds up over both lives. */
+static void test_first_entry(void **state)
+{
+	struct vm *template, *vm;
+	u64 was;
+
+	(void)state;
+	fake_boot(1);
+	template = fake_vm_run("t", 1);
+	assert_int_equal(vm_freeze(template), ERR_OK);
+	assert_int_equal(vm_clone(template, &vm), ERR_OK);
+	assert_int_equal(vm_run(vm), ERR_OK);
+	was = fake_time;
+	run_a_while();
+	assert_in_range(vm->stats.first_entry, was, fake_time - 5);
+	was = vm->stats.first_entry;
+	run_a_while();
+	assert_int_equal(vm->stats.first_entry, was);
+	fake_time += 100;
+	assert_int_equal(vm_reset(vm), ERR_OK);
+	assert_int_equal(vm->stats.first_entry, 0);
+	was = fake_time;
+	run_a_while();
+	assert_in_range(vm->stats.first_entry, was, fake_time - 5);
+	assert_int_equal(v->guest_ticks, 15);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -388,6 +438,7 @@ int main(void)
 		cmocka_unit_test(test_host_interrupts),
 		cmocka_unit_test(test_unexpected_cause_stops_that_vm),
 		cmocka_unit_test(test_requests_without_end),
+		cmocka_unit_test(test_first_entry),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
