@@ -218,10 +218,9 @@ static inline u64 own_frame(struct space *s, struct frame *f)
 	if (s->use == FRAME_PROMISED)
 		promise_spend_frames(s, 1);
 	f->class = FRAME_COUNTED;
-	f->link.merge = (struct merge_note){ 0 };
 	atomic_store_explicit(&f->count, 1, memory_order_relaxed);
 	fence_i(); /* the frame may have been code of another VM; other harts: tlb_open() */
-	return pte_make(frame_hpa(f), PTE_READ_ONLY | KIND_LEAF);
+	return frame_pte(f) | PTE_READ_ONLY | KIND_LEAF;
 }
 
 /* The page gets a frame of its own: entered without W, then the fence, then what was there is dropped, then
@@ -235,6 +234,7 @@ static NOINLINE enum err replace_page(struct space *s, struct table *t, gpa_t gp
 
 	if (!f)
 		return ERR_NOMEM;
+	f->link.merge = (struct merge_note){ 0 };
 	pte = own_frame(s, f);
 	table_set_leaf(t, i, pte);
 	if (w && w->new_pointer)

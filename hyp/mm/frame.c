@@ -375,6 +375,7 @@ bool frame_zero_ahead(void)
 	u32 i = c->plain[--c->n_plain];
 
 	page_zero(hpa_ptr(frame_hpa(&records[i])));
+	records[i].link.merge = (struct merge_note){ 0 };
 	c->zeroed[c->n_zeroed++] = i;
 	return c->n_zeroed < CACHE_LEN;
 }

@@ -80,7 +80,7 @@ struct frame *must_check frame_alloc_order(u32 order, enum frame_use use);
 /* As frame_alloc, 4096 zero bytes; from the hart's stock if it has any. */
 struct frame *must_check frame_alloc_zeroed(enum frame_use use);
 
-/* The same from the hart's stock alone; NULL: it has none, or memory is short. */
+/* The same from the hart's stock alone, with no merge note; NULL: it has none, or memory is short. */
 struct frame *must_check frame_take_zeroed(void);
 
 /* Idle work: zeroes one frame ahead; returns whether there is more of that to do. */

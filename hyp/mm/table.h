@@ -103,6 +103,12 @@ struct table *must_check table_derive(const struct table *t, enum frame_use use)
  * from the level-1 leaf that the caller replaces by it.  NULL: no memory. */
 struct table *must_check table_split(struct block *b, enum frame_use use);
 
+/* A frame's page number where an entry has it.  A shift: the records are as large as a power of two. */
+static inline u64 frame_pte(const struct frame *f)
+{
+	return ((u64)f - frame_map().origin) << (PTE_PPN_SHIFT - 4);
+}
+
 /* Sets an entry and keeps the record's bitmaps and bounds true.  The table is the caller's
  * alone.  Counts are the caller's business. */
 void table_set(struct table *t, u32 i, u64 pte);
