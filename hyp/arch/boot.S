@@ -9,7 +9,7 @@
  * boot_hart_entry: the other harts come through SBI HSM with a0 = hart id,
  * a1 = their struct hart_local, and call boot_hart_main() on their own stack.
  *
- * Registers: s0 and s1 keep a0 and a1; fp = 0 and ra = 0 end every backtrace.
+ * Registers: s2 and s3 keep a0 and a1 while .bss is cleared.
  */
 #include "arch/regs.h"
 
@@ -36,8 +36,6 @@ boot_start:
 	csrw	sscratch, zero
 	mv	a0, s2
 	mv	a1, s3
-	li	s0, 0
-	li	ra, 0
 	tail	pando_main
 
 	.globl	boot_hart_entry
@@ -50,8 +48,6 @@ boot_hart_entry:
 	lla	t0, trap_vector
 	csrw	stvec, t0
 	csrw	sscratch, zero
-	li	s0, 0
-	li	ra, 0
 	tail	boot_hart_main
 
 	.section .stacks, "aw", @nobits

@@ -7,6 +7,11 @@
  * one rank only through lock_pair(), lower address first.  HS-mode runs with
  * interrupts off, so there is nothing to disable.  No lock is held across guest
  * entry.  Contended acquisitions are counted per rank.
+ *
+ * `holder` is a plain field, though one hart may read it (lock_is_held) while another
+ * writes: a hart compares it with itself alone, which it alone ever stores there, and
+ * an aligned word is written whole.  So no other hart's write changes the answer.  An
+ * atomic store would cost each acquisition and release an AMO.
  */
 #ifndef ARCH_LOCK_H
 #define ARCH_LOCK_H
@@ -37,7 +42,7 @@ struct spinlock {
 	_Atomic u32 next;  /* ticket to hand out; 32 bits, what amoadd.w can do */
 	_Atomic u32 owner; /* ticket being served */
 	u8 rank;
-	void *holder; /* the hart that has it, for assertions; NULL: none.  Written by the holder */
+	void *holder; /* for assertions: the hart that has it; NULL: none */
 };
 
 #define LOCK_INIT(rank_)        \

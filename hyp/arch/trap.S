@@ -43,7 +43,6 @@ trap_is_bug:
 	ld	t0, HART_SPILL_SP(tp)
 	sd	t0, 8 * 2(sp)
 	mv	a0, sp
-	li	s0, 0
 	call	trap_fatal
 
 /*

@@ -52,7 +52,8 @@ enum err space_init(struct space *s, const struct region *regions, u32 n)
 {
 	struct table *root;
 
-	assert(n <= SPACE_REGIONS_MAX);
+	if (n == 0 || n > SPACE_REGIONS_MAX)
+		return ERR_RANGE;
 	for (u32 k = 0; k < n; k++) {
 		if (!IS_ALIGNED(regions[k].base.v | regions[k].len, BLOCK_SIZE) ||
 		    !range_holds(0, GPA_LIMIT, regions[k].base.v, regions[k].len))

@@ -47,8 +47,8 @@ enum break_class {
 struct space {
 	struct spinlock lock;                    /*   guards what is marked s */
 	struct table *root;                      /* s */
-	struct region region[SPACE_REGIONS_MAX]; /* I */
-	u32 n_regions;                           /* I */
+	struct region region[SPACE_REGIONS_MAX]; /* I: RAM first */
+	u32 n_regions;                           /* I: one at least */
 	u32 family;                              /* I: whose ancestor by space_init() is the same */
 	bool frozen;                             /* s: a template; never written again */
 	u8 n_tables_when_short;                  /* s: what it has had of the tables' reserve */
@@ -69,7 +69,8 @@ void space_init_all(void);
 /* Its part that break.c has to do: the zero frame. */
 void space_zero_init(void);
 
-/* An empty space over `n` regions.  ERR_NOMEM, ERR_RANGE (unaligned or beyond Sv39x4's 2^41). */
+/* An empty space over `n` regions, RAM first.  ERR_NOMEM, ERR_RANGE (none or too many, unaligned, or beyond
+ * Sv39x4's 2^41). */
 enum err must_check space_init(struct space *s, const struct region *regions, u32 n);
 
 /* One more space over the root of `template`, which must be frozen.  Constant time, cannot fail:

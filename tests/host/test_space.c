@@ -86,6 +86,8 @@ static void test_regions(void **state)
 	mm_start(32, 2);
 	for (u32 n = 0; n < ARRAY_LEN(bad); n++)
 		assert_int_equal(space_init(&s[0], &bad[n], 1), ERR_RANGE);
+	assert_int_equal(space_init(&s[0], r, 0), ERR_RANGE);
+	assert_int_equal(space_init(&s[0], r, SPACE_REGIONS_MAX + 1), ERR_RANGE);
 	assert_int_equal(space_init(&s[0], r, 2), ERR_OK);
 	assert_int_equal(space_fault(&s[0], GPA(RAM - 1), ACCESS_READ), ERR_RANGE);
 	assert_int_equal(space_fault(&s[0], GPA(RAM + BLOCK_SIZE), ACCESS_WRITE), ERR_RANGE);
