@@ -37,7 +37,16 @@ static COLD _Noreturn void out_of_order(const struct spinlock *l, u32 held)
 	      lock_rank_name((enum lock_rank)highest));
 }
 
-static COLD void wait_for_turn(struct hart_local *self, struct spinlock *l, u32 ticket)
+/* The ticket is served: `l` is this hart's. */
+static inline void take(struct hart_local *self, struct spinlock *l, u32 ranks)
+{
+	l->holder = self;
+	self->held = ranks | (u32)BIT(l->rank);
+}
+
+/* Takes it as well, so that its caller ends in a jump to it, and saves no registers on the way where
+ * nobody waits. */
+static COLD void wait_for_turn(struct hart_local *self, struct spinlock *l, u32 ranks, u32 ticket)
 {
 	u64 n = atomic_load_explicit(&self->contended[l->rank], memory_order_relaxed);
 
@@ -50,13 +59,7 @@ static COLD void wait_for_turn(struct hart_local *self, struct spinlock *l, u32 
 			hart_park();
 		hart_relax();
 	}
-}
-
-/* The ticket is served: `l` is this hart's. */
-static inline void take(struct hart_local *self, struct spinlock *l, u32 ranks)
-{
-	l->holder = self;
-	self->held = ranks | (u32)BIT(l->rank);
+	take(self, l, ranks);
 }
 
 static inline void acquire(struct hart_local *self, struct spinlock *l, u32 ranks)
@@ -65,8 +68,9 @@ static inline void acquire(struct hart_local *self, struct spinlock *l, u32 rank
 
 	/* Acquire: pairs with the release store in lock_release(). */
 	if (__builtin_expect(atomic_load_explicit(&l->owner, memory_order_acquire) != ticket, 0))
-		wait_for_turn(self, l, ticket);
-	take(self, l, ranks);
+		wait_for_turn(self, l, ranks, ticket);
+	else
+		take(self, l, ranks);
 }
 
 void lock_acquire(struct spinlock *l)
