@@ -109,7 +109,7 @@ hpa_t frame_hpa(const struct frame *f);
 /* A frame in use becomes slot `slot` of a block: class, head 0 and slot in one store. */
 static inline void frame_set_slot(struct frame *f, u32 slot)
 {
-	u32 word = FRAME_BLOCK | slot << 16;
+	u32 word = FRAME_BLOCK + (slot << 16);
 
 	_Static_assert(offsetof(struct frame, class) == 4 && offsetof(struct frame, slot) == 6,
 	               "little-endian: class, head, slot");

@@ -191,20 +191,28 @@ struct table *table_split(struct block *b, enum frame_use use)
 
 /* ---- disarm and seal ---- */
 
-/* The frame behind `*pte` becomes slot `slot` of a listed block, behind `tail`; the entry a piece
- * without W.  Plain stores: nobody walks a table that is being sealed.  Returns the new tail. */
-static inline struct frame **seal_entry(u64 *pte, struct frame_map map, u32 slot,
+/* The frame behind `*pte`, which holds `was`, becomes slot `slot` of a listed block, behind `tail`; the
+ * entry becomes `now`.  Plain stores: nobody walks a table that is being sealed.  Returns the new tail. */
+static inline struct frame **seal_entry(u64 *pte, u64 was, u64 now, struct frame_map map, u32 slot,
                                         struct frame **tail)
 {
-	struct frame *f = frame_in(map, *pte >> PTE_PPN_SHIFT);
+	struct frame *f = frame_in(map, was >> PTE_PPN_SHIFT);
 
 	frame_set_slot(f, slot);
 	*tail = f;
-	*pte = (*pte & ~PTE_W) | KIND_PIECE;
+	*pte = now;
 	return &f->link.next;
 }
 
+/* The same for a leaf with W, in one addition. */
+static inline struct frame **seal_armed(u64 *pte, u64 was, struct frame_map map, u32 slot,
+                                        struct frame **tail)
+{
+	return seal_entry(pte, was, was + KIND_PIECE - KIND_LEAF - PTE_W, map, slot, tail);
+}
+
 /* As seal_word(), up to where an entry has no W: what has W is ours alone, nothing need be counted.
+ * Entries are read before any is written, since gcc cannot know that a frame's record is no entry.
  * Returns how many entries are done. */
 static u32 seal_writable(u64 *pte, u32 slot, struct frame ***tail)
 {
@@ -212,11 +220,15 @@ static u32 seal_writable(u64 *pte, u32 slot, struct frame ***tail)
 	struct frame **end = *tail;
 	u32 n = 0;
 
-	for (; n < 64 && pte[0] & pte[1] & pte[2] & pte[3] & PTE_W; n += 4, pte += 4, slot += 4) {
-		end = seal_entry(&pte[0], map, slot, end);
-		end = seal_entry(&pte[1], map, slot + 1, end);
-		end = seal_entry(&pte[2], map, slot + 2, end);
-		end = seal_entry(&pte[3], map, slot + 3, end);
+	for (; n < 64; n += 4, pte += 4, slot += 4) {
+		u64 a = pte[0], b = pte[1], c = pte[2], d = pte[3];
+
+		if (!(a & b & c & d & PTE_W))
+			break;
+		end = seal_armed(&pte[0], a, map, slot, end);
+		end = seal_armed(&pte[1], b, map, slot + 1, end);
+		end = seal_armed(&pte[2], c, map, slot + 2, end);
+		end = seal_armed(&pte[3], d, map, slot + 3, end);
 	}
 	*tail = end;
 	return n;
@@ -242,7 +254,7 @@ static struct frame **seal_word(struct table *t, u32 word, struct block *b, stru
 			shared |= BIT(i % 64);
 			continue;
 		}
-		tail = seal_entry(pte, map, i, tail);
+		tail = seal_entry(pte, *pte, (*pte & ~PTE_W) | KIND_PIECE, map, i, tail);
 		b->n++;
 	}
 	t->counted[word] = shared; /* these have no W to lose */
@@ -271,12 +283,27 @@ static bool table_seal(struct table *t)
 	return true;
 }
 
+/* W of the marked entries of 64.  Where much is written, whole words are marked. */
+static void disarm_word(u64 *pte, u64 marked)
+{
+	if (marked == UINT64_MAX) {
+		for (u32 k = 0; k < 64; k += 4) {
+			pte[k] &= ~PTE_W;
+			pte[k + 1] &= ~PTE_W;
+			pte[k + 2] &= ~PTE_W;
+			pte[k + 3] &= ~PTE_W;
+		}
+		return;
+	}
+	for (; marked; marked >>= 1, pte++)
+		if (marked & 1)
+			*pte &= ~PTE_W;
+}
+
 static void disarm_leaves(struct table *t)
 {
-	u32 i;
-
-	FOR_EACH_BIT (t->armed_at, i)
-		t->pte[i] &= ~PTE_W;
+	for (u32 word = 0; word < BITMAP_WORDS; word++)
+		disarm_word(&t->pte[word * 64], t->armed_at[word]);
 }
 
 static void disarm_entry(struct table *t, u32 i)
