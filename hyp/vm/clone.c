@@ -26,8 +26,6 @@
 
 #define STATES_ALIVE (BIT(VM_NEW) | BIT(VM_RUNNING) | BIT(VM_PAUSED))
 
-#define U32_DIGITS 10U
-
 static _Atomic u32 last_generation;
 
 enum err vm_freeze(struct vm *vm)
@@ -44,21 +42,32 @@ enum err vm_freeze(struct vm *vm)
 	return ERR_OK;
 }
 
-/* "linux" and 17 make "linux.17"; what does not fit is taken from the template's name. */
-static void name_child(struct vm *child, const struct vm *parent, u32 number)
+/* One more, in text: nothing is divided, and most often just the last digit changes. */
+static void count_clone(struct vm *parent)
 {
-	char digits[U32_DIGITS];
-	u32 n_digits = 0, n;
+	u32 i = parent->number_len;
 
-	do {
-		digits[n_digits++] = (char)('0' + number % 10);
-		number /= 10;
-	} while (number != 0);
+	parent->n_clones_made++;
+	while (i > 0 && parent->number[i - 1] == '9')
+		parent->number[--i] = '0';
+	if (i > 0) {
+		parent->number[i - 1]++;
+		return;
+	}
+	assert(parent->number_len < VM_NUMBER_LEN);
+	parent->number[parent->number_len++] = '0';
+	parent->number[0] = '1';
+}
+
+/* "linux" and 17 make "linux.17"; what does not fit is taken from the template's name. */
+static void name_child(struct vm *child, const struct vm *parent)
+{
+	u32 n = (u32)u64_min(parent->name_len, VM_NAME_LEN - 2 - parent->number_len);
+
 	COPY_WORDS(child->name, parent->name);
-	n = (u32)u64_min(parent->name_len, VM_NAME_LEN - 2 - n_digits);
 	child->name[n++] = '.';
-	while (n_digits != 0)
-		child->name[n++] = digits[--n_digits];
+	for (u32 i = 0; i < parent->number_len; i++)
+		child->name[n++] = parent->number[i];
 	child->name[n] = 0;
 	child->name_len = n;
 }
@@ -109,10 +118,9 @@ static void copy_state(struct vm *to, const struct vm *from)
 /* The part of a commit that clone and fork share; parent->lock is held. */
 static void commit_child(struct vm *child, struct vm *parent)
 {
-	u32 number = ++parent->n_clones_made;
-
-	child->clone_id = number;
-	name_child(child, parent, number);
+	count_clone(parent);
+	child->clone_id = parent->n_clones_made;
+	name_child(child, parent);
 	child->ram = parent->ram;
 	child->window = parent->window;
 	child->policy = parent->policy;

@@ -165,6 +165,14 @@ static u32 last_number_locked(const char *name)
 	return last;
 }
 
+/* Its next clone has the number after `n`. */
+static void count_from(struct vm *vm, u32 n)
+{
+	vm->n_clones_made = n;
+	if (n != 0)
+		vm->number_len = (u32)snprintf(vm->number, VM_NUMBER_LEN, "%u", n);
+}
+
 enum err vm_list(struct vm *vm, bool is_new_name)
 {
 	enum err e = ERR_OK;
@@ -175,7 +183,7 @@ enum err vm_list(struct vm *vm, bool is_new_name)
 	} else {
 		vm->id = ++last_id;
 		if (is_new_name)
-			vm->n_clones_made = last_number_locked(vm->name);
+			count_from(vm, last_number_locked(vm->name));
 		TAILQ_INSERT_TAIL(&vms, vm, link);
 		vm->listing = VM_NAMED;
 		n_vms++;

@@ -19,6 +19,7 @@
 
 #define VM_MAX_VCPUS     8
 #define VM_NAME_LEN      32
+#define VM_NUMBER_LEN    16   /* digits of a clone's number: more clones than can ever be made */
 #define VM_DEV_STATE_LEN 1536 /* bytes for all devices of one VM */
 
 enum vm_state {
@@ -100,20 +101,22 @@ struct vm {
 	struct vm_seen seen;                                /* control's: of the last top */
 
 	/* Zero at birth, from here to `vcpu`. */
-	_Atomic u32 state;         /* a: enum vm_state, changed under m */
-	enum vm_listing listing;   /* l: which list `link` is in */
-	struct vm *template;       /* I: whose clone it is; holds a reference */
-	u32 clone_id;              /* I: 0 booted; 1.. in order of cloning from its template */
-	u32 generation;            /* I: unique per clone */
-	u32 n_clones_made;         /* m */
-	_Atomic u64 nomem_told;    /* a: when VM_EV_NOMEM was posted last; 0: never */
-	u32 result_len;            /* d: of the last DONE */
-	u64 time_delta;            /* o: htimedelta in ticks (guest time = time + delta) */
-	u64 frozen_time;           /* m: guest time when it last stood still */
-	const char *off_reason;    /* m: words, static storage */
-	_Atomic u32 events;        /* a: enum vm_event not yet taken by control */
-	_Atomic u32 on_event_list; /* a */
-	struct vm *event_next;     /* a: the event list's, while on it */
+	_Atomic u32 state;          /* a: enum vm_state, changed under m */
+	enum vm_listing listing;    /* l: which list `link` is in */
+	struct vm *template;        /* I: whose clone it is; holds a reference */
+	u32 clone_id;               /* I: 0 booted; 1.. in order of cloning from its template */
+	u32 generation;             /* I: unique per clone */
+	u32 n_clones_made;          /* m */
+	u32 number_len;             /* m */
+	char number[VM_NUMBER_LEN]; /* m: n_clones_made in decimal, number_len digits */
+	_Atomic u64 nomem_told;     /* a: when VM_EV_NOMEM was posted last; 0: never */
+	u32 result_len;             /* d: of the last DONE */
+	u64 time_delta;             /* o: htimedelta in ticks (guest time = time + delta) */
+	u64 frozen_time;            /* m: guest time when it last stood still */
+	const char *off_reason;     /* m: words, static storage */
+	_Atomic u32 events;         /* a: enum vm_event not yet taken by control */
+	_Atomic u32 on_event_list;  /* a */
+	struct vm *event_next;      /* a: the event list's, while on it */
 	struct vm_gate gate;
 	_Atomic bool hold_at_ready; /* a: the mailbox asks under dev_lock alone */
 	_Atomic bool

@@ -3,6 +3,7 @@
 #include "arch/csr.h"
 #include "arch/time.h"
 #include "vm_life.h"
+#include <stdio.h>
 
 #define VSIE_STIE BIT(5)
 
@@ -159,10 +160,36 @@ static void test_long_names(void **state)
 	memset(long_name, 'x', VM_NAME_LEN - 1);
 	long_name[VM_NAME_LEN - 1] = 0;
 	vm = template_of(long_name, 1);
-	vm->n_clones_made = UINT32_MAX - 1;
+	vm->number_len = 10;
+	memcpy(vm->number, "4294967294", 10);
 	vm = clone(vm);
 	assert_int_equal(strlen(vm->name), VM_NAME_LEN - 1);
 	assert_string_equal(vm->name + VM_NAME_LEN - 1 - 11, ".4294967295");
+}
+
+static void test_numbers_in_names(void **state)
+{
+	struct vm *t, *c;
+
+	(void)state;
+	fake_boot(1);
+	t = template_of("t", 1);
+	for (u32 i = 1; i <= 110; i++) {
+		char name[VM_NAME_LEN];
+
+		c = clone(t);
+		snprintf(name, sizeof(name), "t.%u", i);
+		assert_string_equal(c->name, name);
+		assert_int_equal(c->name_len, strlen(name));
+		assert_int_equal(c->clone_id, i);
+		if (i != 99)
+			vm_kill(c);
+	}
+	/* A namesake goes on where the clones that are left end. */
+	vm_kill(t);
+	t = template_of("t", 1);
+	assert_string_equal(clone(t)->name, "t.100");
+	assert_string_equal(clone(t)->name, "t.101");
 }
 
 /* ---- death ---- */
@@ -290,6 +317,7 @@ int main(void)
 		cmocka_unit_test(test_fork_both_ways),
 		cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_long_names),
+		cmocka_unit_test(test_numbers_in_names),
 		cmocka_unit_test(test_kill_in_every_order),
 		cmocka_unit_test(test_chain_of_a_thousand),
 		cmocka_unit_test(test_ten_thousand_lives),
