@@ -51,6 +51,7 @@ struct runq {
 static struct runq runqs[HART_MAX];
 static _Atomic u32 idle_mask; /* harts that wait or are about to */
 static _Atomic u32 next_home;
+static u64 slice_ticks;
 
 void sched_init(void)
 {
@@ -67,6 +68,7 @@ void sched_init(void)
 	}
 	atomic_store(&idle_mask, 0);
 	atomic_store(&next_home, 0);
+	slice_ticks = time_ns_to_ticks(SCHED_SLICE_NS);
 	nomem_init();
 }
 
@@ -112,6 +114,7 @@ static void settle_timer(struct runq *q, struct vcpu *v)
 	if (v->timer.deadline == TIME_NEVER)
 		return;
 	timerq_insert(&q->timers, &v->timer);
+	atomic_thread_fence(memory_order_seq_cst); /* pairs with sched_timer() */
 	if (v->timer.deadline < atomic_load(&q->armed))
 		atomic_store(&q->is_stale, true);
 }
@@ -139,12 +142,10 @@ static bool settle(struct runq *q, struct vcpu *v, bool soon)
 	return false;
 }
 
-/* The idle hart to kick for a vCPU just queued at `home`: that one, else any; NO_HART: none.
- * It is taken off the mask, so that the next waker finds another. */
-static u32 take_idle(u32 home)
+/* One of the `idle` harts, to be kicked for a vCPU just queued at `home`: that one, else any; NO_HART: all
+ * have found work.  It is taken off the mask, so that the next waker finds another. */
+static NOINLINE u32 take_idle(u32 home, u32 idle)
 {
-	u32 idle = atomic_load(&idle_mask) & ~(u32)BIT(hart_index());
-
 	while (idle != 0) {
 		u32 hart = idle & (u32)BIT(home) ? home : (u32)__builtin_ctz(idle);
 
@@ -160,10 +161,11 @@ static void offer(u32 home, bool soon)
 {
 	struct runq *q = &runqs[home];
 	u32 here = hart_index();
-	u32 idle = take_idle(home);
+	u32 idle = atomic_load(&idle_mask) & ~(u32)BIT(here);
+	u32 hart = idle != 0 ? take_idle(home, idle) : NO_HART;
 
-	if (idle != NO_HART) {
-		hart_kick(idle);
+	if (hart != NO_HART) {
+		hart_kick(hart);
 		return;
 	}
 	/* Whoever runs at home has to share from now on: its slice must be timed. */
@@ -242,7 +244,7 @@ static struct vcpu *pop(struct runq *q)
 		if (vcpu_can_run(v)) {
 			dequeue(q, v);
 			if (!v->is_soon)
-				q->soon_end = time_now() + time_ns_to_ticks(SCHED_SLICE_NS);
+				q->soon_end = time_now() + slice_ticks;
 			return v;
 		}
 		settle(q, v, false);
@@ -298,7 +300,7 @@ struct vcpu *sched_pick(void)
 	if (v == NULL)
 		v = steal(here);
 	if (v != NULL) {
-		q->slice_end = time_now() + time_ns_to_ticks(SCHED_SLICE_NS);
+		q->slice_end = time_now() + slice_ticks;
 		atomic_store(&q->is_stale, true);
 		if (q->was_taken)
 			offer_rest(here);
@@ -322,7 +324,7 @@ void sched_put(struct vcpu *v)
 
 /* Wakes what is due; returns the next deadline.  The first woken is this hart's own if it has
  * nothing to run. */
-static u64 run_timers(struct runq *q, bool is_busy)
+static NOINLINE u64 run_timers(struct runq *q, bool is_busy)
 {
 	u64 next = TIME_NEVER;
 	u32 n_woken = 0;
@@ -362,7 +364,12 @@ void sched_timer(struct vcpu *running, u64 deadline)
 	 * is early against "never", so it says stale, whatever was armed. */
 	atomic_store(&q->is_stale, false);
 	was = atomic_exchange(&q->armed, TIME_NEVER);
-	next = u64_min(deadline, run_timers(q, running != NULL));
+	next = deadline;
+	/* Without the lock: pairs with settle_timer(), which queues the timer, then looks at what is
+	 * armed.  One of the two sees the other. */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (__atomic_load_n(&q->timers.first, __ATOMIC_RELAXED) != NULL)
+		next = u64_min(next, run_timers(q, running != NULL));
 	if (running != NULL && atomic_load(&q->n_queued) != 0)
 		next = u64_min(next, q->slice_end);
 	/* With Sstc the guest's own timer interrupts it without our help. */

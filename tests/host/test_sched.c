@@ -144,10 +144,14 @@ static void unhold_from_afar(const struct spinlock *l)
 /* Later than what was armed, earlier than what is going to be. */
 static void test_timer_comes_while_arming(void **state)
 {
+	struct vcpu *other;
 	u64 now;
 
 	(void)state;
 	fake_boot(2);
+	other = start("b"); /* or there would be no timers to look at */
+	assert_ptr_equal(fake_pick(0), other);
+	sleep_until(0, other, 20000);
 	late_sleeper = start("a");
 	assert_ptr_equal(fake_pick(0), late_sleeper);
 	now = fake_time;
@@ -158,6 +162,7 @@ static void test_timer_comes_while_arming(void **state)
 	fake_n_kicks[0] = 0;
 	fake_on_release = unhold_from_afar;
 	sched_timer(NULL, now + 10000);
+	assert_null(fake_on_release);
 	assert_true(fake_timer[0] <= now + 5000 || sched_timer_is_stale());
 	assert_true(fake_timer[0] <= now + 5000 || fake_n_kicks[0] != 0);
 	sched_timer(NULL, now + 10000);
