@@ -19,6 +19,7 @@
 #include "mm/space.h"
 #include "run/run.h"
 #include "vm/sched.h"
+#include "vm/vector.h"
 #include "vm/vm.h"
 
 #define EXIT_CANNOT_RUN 1U
@@ -75,6 +76,7 @@ _Noreturn void pando_main(u64 boot_hart_id, const void *fdt)
 
 	/* vm, sbi, dev, run, ctl */
 	sched_init();
+	vector_init();
 	dev_init();
 	for (u32 i = 0; i < machine_info.n_seed_words; i++)
 		entropy_seed(machine_info.rng_seed[i]);

@@ -49,6 +49,10 @@
 #define CSR_vstimecmp  0x24d
 #define CSR_vsatp      0x280
 #define CSR_fcsr       0x003
+#define CSR_vstart     0x008
+#define CSR_vcsr       0x00f
+#define CSR_vl         0xc20
+#define CSR_vtype      0xc21
 #define CSR_time       0xc01
 #define CSR_instret    0xc02
 

@@ -9,6 +9,8 @@
 #define SSTATUS_SPIE       BIT(5)
 #define SSTATUS_SPP        BIT(8)
 #define SSTATUS_VS         (3UL << 9)
+#define SSTATUS_VS_CLEAN   (2UL << 9)
+#define SSTATUS_VS_DIRTY   (3UL << 9)
 #define SSTATUS_FS         (3UL << 13)
 #define SSTATUS_FS_INITIAL (1UL << 13)
 #define SSTATUS_FS_CLEAN   (2UL << 13)
@@ -16,6 +18,8 @@
 #define SSTATUS_SUM        BIT(18)
 #define SSTATUS_MXR        BIT(19)
 #define SSTATUS_UXL_64     (2UL << 32)
+
+#define VTYPE_VILL BIT(63)
 
 #define HSTATUS_GVA     BIT(6)
 #define HSTATUS_SPV     BIT(7)

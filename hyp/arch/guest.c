@@ -2,11 +2,15 @@
 /*
  * The vCPU switch (guest.h): what enter.S does not do on every exit.
  *
- * FP is saved only if the guest changed it since it was loaded (sstatus.FS), and
- * loaded only if the hart holds somebody else's.  It is not loaded at the first FP
- * instruction: with HS sstatus.FS = Off the guest's first use would be an illegal
- * instruction that firmware has to redirect here (see HEDELEG).  vsstatus.FS is the
- * guest's own.
+ * The units (FP, vector) are saved only if the guest changed them since they were loaded
+ * (sstatus.FS, VS), and loaded only if the hart holds somebody else's.  They are not
+ * loaded at the first such instruction: with HS sstatus.FS = Off the guest's first use
+ * would be an illegal instruction that firmware has to redirect here (see HEDELEG).
+ * vsstatus.FS and VS are the guest's own.
+ *
+ * QEMU does not make VS Dirty for all that changes vector state: not for a CSR that the
+ * guest writes (7.2, 10.0), nor for what ends half-way in a fault (7.2).  So the vector
+ * CSRs are saved always, and the registers also if vstart is not 0.
  */
 #include "arch/guest.h"
 
@@ -78,12 +82,21 @@ static void load_constants(void)
 	hart_self()->is_guest_ready = true;
 }
 
-void guest_reset(struct guest_regs *regs, struct guest_csrs *csrs, struct guest_fp *fp, u64 pc,
-                 u64 a0, u64 a1)
+/* [V spec, "State of Vector Extension at Reset"] the recommended values. */
+static void reset_vector(struct guest_vector *vector)
+{
+	*vector = (struct guest_vector){ .vtype = VTYPE_VILL, .v = vector->v };
+	if (vector->v != NULL)
+		memset(vector->v, 0, GUEST_VECTOR_LEN);
+}
+
+void guest_reset(struct guest_regs *regs, struct guest_csrs *csrs, struct guest_units *units,
+                 u64 pc, u64 a0, u64 a1)
 {
 	memset(regs, 0, sizeof(*regs));
 	memset(csrs, 0, sizeof(*csrs));
-	memset(fp, 0, sizeof(*fp));
+	memset(&units->fp, 0, sizeof(units->fp));
+	reset_vector(&units->vector);
 	regs->sepc = pc;
 	regs->x[10] = a0;
 	regs->x[11] = a1;
@@ -95,22 +108,44 @@ void guest_reset(struct guest_regs *regs, struct guest_csrs *csrs, struct guest_
 	csrs->scounteren = COUNTERS_CY_TM_IR;
 }
 
-/* The hart may still hold the very registers: they were saved when this vCPU left, if dirty. */
-static void load_fp(struct guest_regs *regs, const struct guest_fp *fp, bool is_fresh)
+static void load_fp(struct guest_regs *regs, const struct guest_fp *fp, bool is_held)
 {
-	struct hart_local *self = hart_self();
-
-	if (is_fresh || self->fp_owner != fp) {
+	if (!is_held) {
 		csr_set(sstatus, SSTATUS_FS_DIRTY);
 		fp_load_all(fp);
 		csr_clear(sstatus, SSTATUS_FS);
-		self->fp_owner = fp;
 	}
 	regs->sstatus = (regs->sstatus & ~SSTATUS_FS) | SSTATUS_FS_CLEAN;
 }
 
-void guest_load(struct guest_regs *regs, const struct guest_csrs *csrs, const struct guest_fp *fp,
-                u64 htimedelta, bool is_fresh)
+static void load_vector(struct guest_regs *regs, const struct guest_vector *vector, bool is_held)
+{
+	if (!is_held) {
+		csr_set(sstatus, SSTATUS_VS_DIRTY);
+		vector_load_v(vector->v);
+		vector_set_vl_vtype(vector->vl, vector->vtype);
+		csr_write(vcsr, vector->vcsr);
+		csr_write(vstart, vector->vstart);
+		csr_clear(sstatus, SSTATUS_VS);
+	}
+	regs->sstatus = (regs->sstatus & ~SSTATUS_VS) | SSTATUS_VS_CLEAN;
+}
+
+/* The hart may still hold the very registers: they were saved when this vCPU left, if dirty. */
+static void load_units(struct guest_regs *regs, const struct guest_units *units, bool is_fresh)
+{
+	struct hart_local *self = hart_self();
+	bool is_held = !is_fresh && self->units_owner == units;
+
+	self->units_owner = units;
+	if (machine.has_fp)
+		load_fp(regs, &units->fp, is_held);
+	if (units->vector.v != NULL)
+		load_vector(regs, &units->vector, is_held);
+}
+
+void guest_load(struct guest_regs *regs, const struct guest_csrs *csrs,
+                const struct guest_units *units, u64 htimedelta, bool is_fresh)
 {
 	if (!hart_self()->is_guest_ready)
 		load_constants();
@@ -128,8 +163,7 @@ void guest_load(struct guest_regs *regs, const struct guest_csrs *csrs, const st
 	csr_write(hvip, csrs->hvip);
 	csr_write(scounteren, csrs->scounteren);
 	csr_write(senvcfg, csrs->senvcfg);
-	if (machine.has_fp)
-		load_fp(regs, fp, is_fresh);
+	load_units(regs, units, is_fresh);
 }
 
 static void save_fp(struct guest_regs *regs, struct guest_fp *fp)
@@ -155,7 +189,20 @@ void vcpu_enter(struct guest_exit *exit, struct guest_regs *regs)
 	                   "s8", "s9", "s10", "s11");
 }
 
-void guest_save(struct guest_csrs *csrs, struct guest_regs *regs, struct guest_fp *fp)
+static void save_vector(struct guest_regs *regs, struct guest_vector *vector)
+{
+	csr_set(sstatus, SSTATUS_VS_DIRTY);
+	vector->vstart = csr_read(vstart);
+	vector->vcsr = csr_read(vcsr);
+	vector->vl = csr_read(vl);
+	vector->vtype = csr_read(vtype);
+	if ((regs->sstatus & SSTATUS_VS) == SSTATUS_VS_DIRTY || vector->vstart != 0)
+		vector_save_v(vector->v);
+	csr_clear(sstatus, SSTATUS_VS);
+	regs->sstatus &= ~SSTATUS_VS;
+}
+
+void guest_save(struct guest_csrs *csrs, struct guest_regs *regs, struct guest_units *units)
 {
 	csrs->vsstatus = csr_read(vsstatus);
 	csrs->vsie = csr_read(vsie);
@@ -173,7 +220,9 @@ void guest_save(struct guest_csrs *csrs, struct guest_regs *regs, struct guest_f
 		csr_write(vstimecmp, TIME_NEVER);
 	}
 	csr_write(hvip, 0);
-	save_fp(regs, fp);
+	save_fp(regs, &units->fp);
+	if (units->vector.v != NULL)
+		save_vector(regs, &units->vector);
 }
 
 void guest_set_hgatp(u64 hgatp)

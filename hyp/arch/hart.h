@@ -54,9 +54,11 @@ struct machine {
 	bool has_smstateen;
 	bool has_svadu;
 	bool has_fp;
+	bool has_vector;
 	bool has_zba, has_zbb, has_zbs;
 	bool isolation_strong; /* the machine does not write A/D bits into G-stage read-only pages */
 	u32 cbom_block_len, cboz_block_len; /* bytes */
+	u32 vlenb;                          /* bytes of a vector register; 0: none */
 	u32 vmid_bits;
 	u64 timebase_hz;
 };

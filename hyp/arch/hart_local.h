@@ -14,22 +14,22 @@
 #include "arch/regs.h"
 
 struct hart_local {
-	u8 tls[64];           /* o picolibc's errno lies at tp + 0 */
-	u64 recover_causes;   /* o bit n: a trap with cause n goes to recover_pc; 0 is none */
-	u64 recover_pc;       /* o cleared by nobody, recover_causes rules */
-	u64 spill_t0;         /* o trap.S */
-	u64 spill_t1;         /* o trap.S */
-	u64 spill_sp;         /* o trap.S */
-	u64 stack_top;        /* I */
-	u64 emergency_top;    /* I */
-	u64 id;               /* I the machine's name for this hart */
-	u32 index;            /* I */
-	_Atomic u32 kicked;   /* a a software interrupt is on its way */
-	_Atomic u32 online;   /* a set by the hart itself, once */
-	u32 n_panics;         /* o panics entered: the second one must not print */
-	bool is_guest_ready;  /* o the constants of guest_load() are written */
-	const void *fp_owner; /* o whose guest_fp the FP registers hold; compared, never followed */
-	u32 held;             /* o bit r: a lock of rank r */
+	u8 tls[64];              /* o picolibc's errno lies at tp + 0 */
+	u64 recover_causes;      /* o bit n: a trap with cause n goes to recover_pc; 0 is none */
+	u64 recover_pc;          /* o cleared by nobody, recover_causes rules */
+	u64 spill_t0;            /* o trap.S */
+	u64 spill_t1;            /* o trap.S */
+	u64 spill_sp;            /* o trap.S */
+	u64 stack_top;           /* I */
+	u64 emergency_top;       /* I */
+	u64 id;                  /* I the machine's name for this hart */
+	u32 index;               /* I */
+	_Atomic u32 kicked;      /* a a software interrupt is on its way */
+	_Atomic u32 online;      /* a set by the hart itself, once */
+	u32 n_panics;            /* o panics entered: the second one must not print */
+	bool is_guest_ready;     /* o the constants of guest_load() are written */
+	const void *units_owner; /* o whose guest_units the hart holds; compared, never followed */
+	u32 held;                /* o bit r: a lock of rank r */
 	_Atomic u64 contended[LOCK_N_RANKS]; /* a written by the owner */
 } __attribute__((aligned(64)));
 

@@ -84,6 +84,19 @@ static bool henvcfg_keeps(u64 bits)
 	return (back & bits) == bits;
 }
 
+/* V comes with D.  Longer registers than fit in a frame stay unused. */
+static void probe_vector(void)
+{
+	u64 vlenb = 0;
+
+	csr_set(sstatus, SSTATUS_VS);
+	machine.has_vector = machine.has_fp && trap_try_vlenb(&vlenb, BIT(CAUSE_ILLEGAL));
+	csr_clear(sstatus, SSTATUS_VS);
+	machine.vlenb = (u32)vlenb;
+	if (GUEST_VECTOR_LEN > PAGE_SIZE)
+		machine.has_vector = false;
+}
+
 static void probe_extensions(void)
 {
 	u64 v;
@@ -107,6 +120,8 @@ static void probe_extensions(void)
 		machine.has_fp = (csr_read(sstatus) & SSTATUS_FS) != 0;
 		csr_clear(sstatus, SSTATUS_FS);
 	}
+	if (machine.has_vector)
+		probe_vector();
 }
 
 enum err probe_machine(const char **why)
@@ -134,19 +149,19 @@ static bool leaf_stays(u64 leaf)
 {
 	struct guest_regs regs;
 	struct guest_csrs csrs;
-	struct guest_fp fp;
+	struct guest_units units = { .vector.v = NULL };
 	struct guest_exit out;
 
 	vs_root[0] = leaf;
-	guest_reset(&regs, &csrs, &fp, GVA_CODE_BASE + GPA_CODE, GPA_DATA, 0);
+	guest_reset(&regs, &csrs, &units, GVA_CODE_BASE + GPA_CODE, GPA_DATA, 0);
 	csrs.vsatp = SATP_MODE_SV39 | GPA_VS_ROOT >> PAGE_SHIFT;
-	guest_load(&regs, &csrs, &fp, 0, true);
+	guest_load(&regs, &csrs, &units, 0, true);
 	csr_write(hedeleg, 0); /* every trap of the probe ends it */
 	guest_set_hgatp(HGATP_MODE_SV39X4 | (u64)g_root >> PAGE_SHIFT);
 	hfence_gvma_all(); /* pairs with the stores to the tables above */
 	hfence_vvma_all();
 	vcpu_enter(&out, &regs);
-	guest_save(&csrs, &regs, &fp);
+	guest_save(&csrs, &regs, &units);
 	csr_write(vsatp, 0);
 	csr_write(hgatp, 0);
 	hfence_gvma_all();

@@ -3,7 +3,7 @@
  * The device tree that a guest is started with, written front to back.
  *
  * It says what is there and nothing else: of the ISA only what Pando passes
- * through (no H, no V, no counters beyond Zicntr), of the machine only the devices
+ * through (no H, no counters beyond Zicntr), of the machine only the devices
  * of the table, each of which writes its own node.
  *
  * The Devicetree Specification 0.4; for harts Linux's bindings riscv/cpus.yaml and
@@ -51,6 +51,7 @@ static void isa_build(struct isa *isa)
 		{ "f", machine.has_fp },
 		{ "d", machine.has_fp },
 		{ "c", true },
+		{ "v", machine.has_vector },
 		{ "zicbom", machine.has_zicbom },
 		{ "zicboz", machine.has_zicboz },
 		{ "zicntr", true },

@@ -205,6 +205,7 @@ static void read_isa(const void *fdt, int node, bool is_first)
 	machine.has_svadu = (f || machine.has_svadu) && isa_has(fdt, node, "svadu");
 	machine.has_fp =
 		(f || machine.has_fp) && isa_has(fdt, node, "f") && isa_has(fdt, node, "d");
+	machine.has_vector = (f || machine.has_vector) && isa_has(fdt, node, "v");
 	machine.has_zba = (f || machine.has_zba) && isa_has(fdt, node, "zba");
 	machine.has_zbb = (f || machine.has_zbb) && isa_has(fdt, node, "zbb");
 	machine.has_zbs = (f || machine.has_zbs) && isa_has(fdt, node, "zbs");

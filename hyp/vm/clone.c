@@ -19,6 +19,7 @@
 #include "vm/admission.h"
 #include "vm/device.h"
 #include "vm/sched.h"
+#include "vm/vector.h"
 #include <string.h>
 
 /* Holds that are the guest's own and so belong to its state. */
@@ -90,7 +91,9 @@ static void copy_vcpu(struct vcpu *to, const struct vcpu *from)
 
 	to->regs = from->regs;
 	to->csrs = from->csrs;
-	to->fp = from->fp;
+	to->units.fp = from->units.fp;
+	if (from->units.vector.v != NULL)
+		vector_copy(&to->units.vector, &from->units.vector);
 	atomic_init(&to->raise, read_quiet(&from->raise));
 	atomic_init(&to->requests, read_quiet32(&from->requests) & ~(u32)VREQ_RESCHED);
 	atomic_init(&to->holds, holds | HOLD_PAUSED);

@@ -145,7 +145,7 @@ bool vcpu_can_run(const struct vcpu *v)
 void vcpu_start_at(struct vcpu *v, u64 pc, u64 opaque)
 {
 	assert(!v->is_loaded);
-	guest_reset(&v->regs, &v->csrs, &v->fp, pc, v->id, opaque);
+	guest_reset(&v->regs, &v->csrs, &v->units, pc, v->id, opaque);
 	v->soft_deadline = TIME_NEVER;
 	v->in_wfi = false;
 	v->last_hart = 0; /* no hart has what was just written */
@@ -169,7 +169,7 @@ void vcpu_load(struct vcpu *v)
 		vm_begin_time(v->vm);
 	guest_drop_reservation();
 	space_attach(&v->vm->space, v->id, moved);
-	guest_load(&v->regs, &v->csrs, &v->fp, v->vm->time_delta, moved);
+	guest_load(&v->regs, &v->csrs, &v->units, v->vm->time_delta, moved);
 	v->is_loaded = true;
 	current[here - 1] = v;
 	v->last_hart = here;
@@ -181,7 +181,7 @@ void vcpu_load(struct vcpu *v)
 
 void vcpu_unload(struct vcpu *v)
 {
-	guest_save(&v->csrs, &v->regs, &v->fp);
+	guest_save(&v->csrs, &v->regs, &v->units);
 	csr_write(vsatp, 0);
 	v->is_loaded = false;
 	current[hart_index()] = NULL;

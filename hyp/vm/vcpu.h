@@ -80,9 +80,9 @@ enum exit_class {
 };
 
 struct vcpu {
-	struct guest_regs regs; /* o */
-	struct guest_csrs csrs; /* o: valid while not loaded in a hart */
-	struct guest_fp fp;     /* o: valid unless FS is dirty in the hart */
+	struct guest_regs regs;   /* o */
+	struct guest_csrs csrs;   /* o: valid while not loaded in a hart */
+	struct guest_units units; /* o: valid unless dirty in the hart */
 
 	struct vm *vm;          /* I */
 	u32 id;                 /* I: 0 .. n_vcpus-1; the guest's hart id */

@@ -13,12 +13,12 @@
  * waits without the lock, as the vCPU that it waits for may want the lock to stop
  * its own VM.
  */
-#include "arch/time.h"
 #include "lib/assert.h"
 #include "mm/pool.h"
 #include "vm/admission.h"
 #include "vm/device.h"
 #include "vm/sched.h"
+#include "vm/vector.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -46,6 +46,7 @@ static void init_vcpu(struct vcpu *v, struct vm *vm, u32 id)
 	atomic_init(&v->in_guest, false);
 	v->is_loaded = v->has_begun = false;
 	v->last_hart = 0;
+	v->units.vector.v = NULL;
 	lock_init(&v->fence_lock, LOCK_VCPU_FENCE);
 	v->n_fences = 0;
 	ZERO_WORDS(v->exits);
@@ -74,8 +75,21 @@ static void free_vcpu(struct vcpu *v)
 {
 	sched_remove(v);
 	nomem_forget(v);
+	if (v->units.vector.v != NULL)
+		vector_free(&v->units.vector);
 	if (v->id != 0)
 		pool_free(&vcpu_pool, v);
+}
+
+static bool add_vcpu(struct vm *vm)
+{
+	struct vcpu *v = alloc_vcpu(vm, vm->n_vcpus);
+
+	if (v == NULL)
+		return false;
+	init_vcpu(v, vm, vm->n_vcpus);
+	vm->vcpu[vm->n_vcpus++] = v;
+	return !machine.has_vector || vector_alloc(&v->units.vector);
 }
 
 struct vm *vm_alloc(u32 n_vcpus)
@@ -89,15 +103,12 @@ struct vm *vm_alloc(u32 n_vcpus)
 	lock_init(&vm->lock, LOCK_VM);
 	lock_init(&vm->dev_lock, LOCK_DEV);
 	vm->space.root = NULL;
-	for (vm->n_vcpus = 0; vm->n_vcpus < n_vcpus; vm->n_vcpus++) {
-		struct vcpu *v = alloc_vcpu(vm, vm->n_vcpus);
-
-		if (v == NULL) {
+	vm->n_vcpus = 0;
+	while (vm->n_vcpus < n_vcpus) {
+		if (!add_vcpu(vm)) {
 			vm_free(vm);
 			return NULL;
 		}
-		vm->vcpu[vm->n_vcpus] = v;
-		init_vcpu(v, vm, vm->n_vcpus);
 	}
 	return vm;
 }

@@ -22,12 +22,14 @@ void vcpu_enter(struct guest_exit *exit, struct guest_regs *regs)
 	                           : (struct guest_exit){ .scause = CAUSE_IRQ | IRQ_S_SOFT };
 }
 
-void guest_reset(struct guest_regs *regs, struct guest_csrs *csrs, struct guest_fp *fp, u64 pc,
-                 u64 a0, u64 a1)
+void guest_reset(struct guest_regs *regs, struct guest_csrs *csrs, struct guest_units *units,
+                 u64 pc, u64 a0, u64 a1)
 {
 	memset(regs, 0, sizeof(*regs));
 	memset(csrs, 0, sizeof(*csrs));
-	memset(fp, 0, sizeof(*fp));
+	memset(&units->fp, 0, sizeof(units->fp));
+	if (units->vector.v != NULL)
+		memset(units->vector.v, 0, GUEST_VECTOR_LEN);
 	regs->sepc = pc;
 	regs->x[10] = a0;
 	regs->x[11] = a1;
@@ -36,10 +38,10 @@ void guest_reset(struct guest_regs *regs, struct guest_csrs *csrs, struct guest_
 	csrs->vstimecmp = TIME_NEVER;
 }
 
-void guest_load(struct guest_regs *regs, const struct guest_csrs *csrs, const struct guest_fp *fp,
-                u64 htimedelta, bool is_fresh)
+void guest_load(struct guest_regs *regs, const struct guest_csrs *csrs,
+                const struct guest_units *units, u64 htimedelta, bool is_fresh)
 {
-	(void)fp;
+	(void)units;
 	(void)is_fresh;
 	regs->sstatus |= SSTATUS_FS_CLEAN;
 	csr_write(vsstatus, csrs->vsstatus);
@@ -51,9 +53,9 @@ void guest_load(struct guest_regs *regs, const struct guest_csrs *csrs, const st
 		csr_write(vstimecmp, csrs->vstimecmp);
 }
 
-void guest_save(struct guest_csrs *csrs, struct guest_regs *regs, struct guest_fp *fp)
+void guest_save(struct guest_csrs *csrs, struct guest_regs *regs, struct guest_units *units)
 {
-	(void)fp;
+	(void)units;
 	csrs->vsstatus = csr_read(vsstatus);
 	csrs->vsie = csr_read(vsie);
 	csrs->vsatp = csr_read(vsatp);
@@ -133,6 +135,7 @@ void fake_boot(u32 n_harts)
 	memset(fake_n_kicks, 0, sizeof(fake_n_kicks));
 	for (u32 h = 0; h < HART_MAX; h++)
 		fake_timer[h] = TIME_NEVER;
+	machine.has_vector = false;
 	sched_init();
 	dev_init();
 }

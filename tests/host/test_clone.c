@@ -2,6 +2,7 @@
 /* Freeze, clone, fork and reset of whole VMs, and their death in every order. */
 #include "arch/csr.h"
 #include "arch/time.h"
+#include "vm/vector.h"
 #include "vm_life.h"
 #include <stdio.h>
 
@@ -22,7 +23,7 @@ static void test_clone_takes_everything_over(void **state)
 	csr_write(vstimecmp, 5600);
 	csr_write(vsstatus, 0x222);
 	v->regs.x[7] = 0x777;
-	v->fp.f[3] = 0x333;
+	v->units.fp.f[3] = 0x333;
 	v->in_wfi = true;
 	vcpu_hold(v, HOLD_READY | HOLD_WORK);
 	fake_put_back(0, v);
@@ -37,7 +38,7 @@ static void test_clone_takes_everything_over(void **state)
 	assert_int_equal(c->state, VM_NEW);
 	v = c->vcpu[0];
 	assert_int_equal(v->regs.x[7], 0x777);
-	assert_int_equal(v->fp.f[3], 0x333);
+	assert_int_equal(v->units.fp.f[3], 0x333);
 	assert_int_equal(v->csrs.vsstatus, 0x222);
 	assert_int_equal(v->raise, HVIP_VSSIP);
 	assert_int_equal(v->holds, HOLD_WORK | HOLD_PAUSED);
@@ -263,8 +264,93 @@ static void test_ten_thousand_lives(void **state)
 	assert_int_equal(free_frames(), before);
 }
 
+static void boot_with_vector(u32 vlenb)
+{
+	fake_boot(1);
+	machine.has_vector = vlenb != 0;
+	machine.vlenb = vlenb;
+	vector_init();
+}
+
+static void fill_vector(struct vcpu *v, u32 salt)
+{
+	v->units.vector.vstart = salt + 1;
+	v->units.vector.vcsr = salt + 2;
+	v->units.vector.vl = salt + 3;
+	v->units.vector.vtype = salt + 4;
+	for (u32 i = 0; i < GUEST_VECTOR_LEN; i++)
+		v->units.vector.v[i] = (u8)(salt + i + i / 256);
+}
+
+static void check_vector(const struct vcpu *v, u32 salt)
+{
+	assert_int_equal(v->units.vector.vstart, salt + 1);
+	assert_int_equal(v->units.vector.vcsr, salt + 2);
+	assert_int_equal(v->units.vector.vl, salt + 3);
+	assert_int_equal(v->units.vector.vtype, salt + 4);
+	for (u32 i = 0; i < GUEST_VECTOR_LEN; i++)
+		assert_int_equal(v->units.vector.v[i], (u8)(salt + i + i / 256));
+}
+
+/* Each vCPU has registers of its own, wherever they fit, and a child starts with its parent's. */
+static void vector_state(u32 vlenb)
+{
+	struct vm *t, *c;
+	u64 before;
+
+	boot_with_vector(vlenb);
+	before = free_frames();
+	t = fake_vm_run("t", 3);
+	for (u32 i = 0; i < 3; i++)
+		fill_vector(t->vcpu[i], 40 * i);
+	assert_int_equal(vm_fork(t, &c), ERR_OK);
+	vm_kill(c);
+	assert_int_equal(vm_freeze(t), ERR_OK);
+	c = clone(t);
+	for (u32 i = 0; i < 3; i++)
+		check_vector(c->vcpu[i], 40 * i);
+	for (u32 i = 0; i < 3; i++)
+		fill_vector(c->vcpu[i], 200 + i);
+	for (u32 i = 0; i < 3; i++)
+		check_vector(t->vcpu[i], 40 * i);
+	assert_int_equal(vm_reset(c), ERR_OK);
+	for (u32 i = 0; i < 3; i++)
+		check_vector(c->vcpu[i], 40 * i);
+	vcpu_start_at(c->vcpu[1], 0, 0);
+	assert_int_equal(c->vcpu[1]->units.vector.v[GUEST_VECTOR_LEN - 1], 0);
+	check_vector(c->vcpu[0], 0);
+	check_vector(c->vcpu[2], 80);
+	vm_kill(c);
+	vm_kill(t);
+	assert_int_equal(free_frames(), before);
+}
+
+static void test_vector_state(void **state)
+{
+	(void)state;
+	vector_state(16);
+	vector_state(64);
+	vector_state(128);
+}
+
+/* With VLEN 128 seven vCPUs' registers share a frame. */
+static void test_vector_state_is_small(void **state)
+{
+	enum { N = 14 };
+	struct vm *t;
+	u64 before;
+
+	(void)state;
+	boot_with_vector(16);
+	t = template_of("t", 1);
+	before = free_frames();
+	for (u32 i = 0; i < N; i++)
+		(void)clone(t);
+	assert_in_range(before - free_frames(), N, N + 2);
+}
+
 /* Whatever allocation fails, nothing is left behind, and it works once there is memory again. */
-static void test_every_allocation_may_fail(void **state)
+static void every_allocation_may_fail(u32 vlenb, void (*fail_at)(u64))
 {
 	static const u8 kernel[64];
 	struct vm_config c = { .name = "f",
@@ -277,13 +363,12 @@ static void test_every_allocation_may_fail(void **state)
 	u64 before;
 	enum err e = ERR_NOMEM;
 
-	(void)state;
-	fake_boot(1);
+	boot_with_vector(vlenb);
 	t = template_of("t", 8);
 	before = free_frames();
 	for (u64 n = 1; e != ERR_OK && n < 200; n++) {
 		settle_memory();
-		frame_fail_after(n);
+		fail_at(n);
 		e = vm_create(&c, &vm, &why);
 		frame_fail_after(0);
 		assert_true(e == ERR_OK || e == ERR_NOMEM);
@@ -295,7 +380,7 @@ static void test_every_allocation_may_fail(void **state)
 	e = ERR_NOMEM;
 	for (u64 n = 1; e != ERR_OK && n < 200; n++) {
 		settle_memory();
-		frame_fail_after(n);
+		fail_at(n);
 		e = vm_clone(t, &vm);
 		frame_fail_after(0);
 		assert_true(e == ERR_OK || e == ERR_NOMEM);
@@ -306,6 +391,15 @@ static void test_every_allocation_may_fail(void **state)
 	vm_kill(vm);
 	assert_int_equal(free_frames(), before);
 	check_audit();
+}
+
+static void test_every_allocation_may_fail(void **state)
+{
+	(void)state;
+	for (u32 vlenb = 0; vlenb <= 128; vlenb += 16) {
+		every_allocation_may_fail(vlenb, frame_fail_after);
+		every_allocation_may_fail(vlenb, frame_fail_from);
+	}
 }
 
 int main(void)
@@ -321,6 +415,8 @@ int main(void)
 		cmocka_unit_test(test_kill_in_every_order),
 		cmocka_unit_test(test_chain_of_a_thousand),
 		cmocka_unit_test(test_ten_thousand_lives),
+		cmocka_unit_test(test_vector_state),
+		cmocka_unit_test(test_vector_state_is_small),
 		cmocka_unit_test(test_every_allocation_may_fail),
 	};
 

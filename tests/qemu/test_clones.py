@@ -82,6 +82,25 @@ def test_guest_tables_on_shared_frames(start, harts, vcpus):
     pando.quit()
 
 
+@pytest.mark.parametrize("harts,vcpus,vlen", [(1, 1, 128), (2, 2, 128), (1, 2, 512), (2, 1, 512)])
+def test_vector(start, harts, vcpus, vlen):
+    """Vector state goes with a clone, comes back with a reset, and is split by a fork at one instant."""
+    pando, before = template(start, "vector", vcpus, bootargs="seed=7 ready=1 ms=600", harts=harts, cpu=f"v=on,vlen={vlen}")
+    pando.run("clone t -n 4", 60)
+    for name, lines in await_off(pando, clones(4), 90).items():
+        judge(pando, name, "vector", lines)
+    pando.run("watch t.1")
+    mark = pando.mark()
+    pando.run("reset t.1")
+    pando.line(r"^\[t\.1\] running", 60, mark)
+    pando.run("fork t.1")
+    pando.verdict("t.1", "vector", 60, mark)
+    pando.line(r"\bt\.1\.1: off:", 60)
+    judge(pando, "t.1.1", "vector", pando.output_of("t.1.1"))
+    pando.kill_all(before)
+    pando.quit()
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations(["t", "t.1", "t.2"])), ids="-".join)
 def test_kill_in_every_order(start, order):
     pando, before = template(start, "clone", bootargs="pages=64 rounds=2 stay=1")

@@ -92,6 +92,16 @@ CPUS = {
 }
 QUARTET = ("traps", "timer", "mmio", "sbi")
 
+# The vector unit, at the lengths that differ in how its state is laid out: (guest's VMs, harts, VLEN).
+V = {
+    "none": (Run([VM("vector", 2)], 2), 0),
+    "2-vcpus-1-hart": (one("vector", 2, 1), 128),
+    "2-vms-1-hart": (Run([VM("vector", bootargs="seed=1"), VM("vector", bootargs="seed=2")], 1), 128),
+    "2-vms-1-hart-512": (Run([VM("vector", bootargs="seed=1"), VM("vector", bootargs="seed=2")], 1), 512),
+    "3-vms-2-harts-512": (Run([VM("vector", 2, bootargs=f"seed={seed}") for seed in (1, 2, 3)], 2), 512),
+    "2-vms-2-harts-1024": (Run([VM("vector", 2, bootargs="seed=1"), VM("vector", 2, bootargs="seed=2")], 2), 1024),
+}
+
 
 def check(start, run):
     if VERSION is None or VERSION < run.qemu:
@@ -113,6 +123,12 @@ def check(start, run):
 @pytest.mark.parametrize("name", BASIC)
 def test_guest(start, name):
     check(start, BASIC[name])
+
+
+@pytest.mark.parametrize("name", V)
+def test_vector(start, name):
+    run, vlen = V[name]
+    check(start, dataclasses.replace(run, cpu=f"v=on,vlen={vlen}" if vlen else "", limit=90))
 
 
 @pytest.mark.parametrize("name", CPUS)
