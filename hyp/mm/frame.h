@@ -60,7 +60,7 @@ _Static_assert(sizeof(struct frame) == 16, "the frame table costs 0.4 % of memor
 /* What a caller may take.  Nobody else takes what is promised (mm/promise.h). */
 enum frame_use {
 	FRAME_FOR_GUEST, /* pages, and whatever is made because of a guest: leaves the reserve */
-	FRAME_FOR_TABLE, /* a guest's tables: leaves half of the reserve */
+	FRAME_FOR_TABLE, /* a guest's tables, its console's ring: leaves half of the reserve */
 	FRAME_FOR_PANDO, /* leaves nothing */
 	FRAME_PROMISED,  /* a frame that was promised: it is there */
 };

@@ -3,8 +3,9 @@
  * What a guest writes to its console, kept in a ring until somebody takes it.
  *
  * The ring is one page, allocated at the first byte: a clone that says nothing
- * owns none.  A full ring drops its oldest bytes; what is shown late should be
- * what happened last.
+ * owns none.  It may come out of the reserve, or a VM that needs no more memory would
+ * fall silent because others have taken all.  A full ring drops its oldest bytes;
+ * what is shown late should be what happened last.
  */
 #include "lib/assert.h"
 #include "mm/pool.h"
@@ -12,14 +13,19 @@
 
 _Static_assert(VM_CONSOLE_RING_LEN == PAGE_SIZE, "the ring is one page");
 
+static bool has_ring(struct vm_console *con)
+{
+	if (con->ring == NULL)
+		con->ring = pages_alloc(0, FRAME_FOR_TABLE);
+	return con->ring != NULL;
+}
+
 bool vm_console_prepare(struct vm *vm)
 {
 	bool is_there;
 
 	lock_acquire(&vm->dev_lock);
-	if (vm->console.ring == NULL)
-		vm->console.ring = pages_alloc(0, FRAME_FOR_GUEST);
-	is_there = vm->console.ring != NULL;
+	is_there = has_ring(&vm->console);
 	lock_release(&vm->dev_lock);
 	return is_there;
 }
@@ -30,9 +36,7 @@ void vm_console_put(struct vm *vm, char c)
 	bool was_empty = con->len == 0;
 
 	assert(lock_is_held(&vm->dev_lock));
-	if (con->ring == NULL)
-		con->ring = pages_alloc(0, FRAME_FOR_GUEST);
-	if (con->ring == NULL) {
+	if (!has_ring(con)) {
 		con->dropped++;
 		return;
 	}

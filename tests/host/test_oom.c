@@ -93,6 +93,22 @@ static void test_single_frames(void **state)
 	end();
 }
 
+/* A VM that needs no more memory is heard all the same. */
+static void test_console(void **state)
+{
+	char c = 0;
+
+	(void)state;
+	start();
+	assert_true(runs_dry(a));
+	lock_acquire(&b->dev_lock);
+	vm_console_put(b, 'x');
+	lock_release(&b->dev_lock);
+	assert_int_equal(vm_console_take(b, &c, 1), 1);
+	assert_int_equal(c, 'x');
+	end();
+}
+
 /* Who waits for a root wants four in one piece, and is not woken for less. */
 static void test_wants_a_piece(void **state)
 {
@@ -200,9 +216,10 @@ static void test_no_false_verdict(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_single_frames),  cmocka_unit_test(test_wants_a_piece),
-		cmocka_unit_test(test_kill_by_policy), cmocka_unit_test(test_verdict),
-		cmocka_unit_test(test_verdict_on_all), cmocka_unit_test(test_no_false_verdict),
+		cmocka_unit_test(test_single_frames),    cmocka_unit_test(test_wants_a_piece),
+		cmocka_unit_test(test_console),          cmocka_unit_test(test_kill_by_policy),
+		cmocka_unit_test(test_verdict),          cmocka_unit_test(test_verdict_on_all),
+		cmocka_unit_test(test_no_false_verdict),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
