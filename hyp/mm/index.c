@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Buckets of four entries, found by the low bits of the hash, in chunks of up to
- * 2 MiB.  The number of buckets is a power of two, which index_tidy() doubles when
- * three quarters of all slots are in use and still true.
+ * 2 MiB.  The number of buckets is a power of two.  When what is in use and still true, and what
+ * found no place, is more than three quarters of all slots, index_tidy() makes as many as it takes.
  */
 #include "mm/index.h"
 
@@ -13,6 +13,7 @@
 #define CHUNK_LOG2            (BUCKETS_PER_PAGE_LOG2 + 9U) /* buckets in a chunk of 2 MiB */
 #define FIRST_LOG2            (BUCKETS_PER_PAGE_LOG2 + 2U)
 #define N_CHUNKS              64U /* 16 M entries: 64 GiB of distinct pages */
+#define LAST_LOG2             (CHUNK_LOG2 + 6U)
 
 _Static_assert(sizeof(struct index_bucket) << BUCKETS_PER_PAGE_LOG2 == PAGE_SIZE, "");
 
@@ -24,6 +25,7 @@ struct index {
 static struct index now;
 static bool is_wanted; /* somebody has looked for a bucket, and there was none */
 static u64 n_entered;  /* in empty slots since the last tidy: no less than are in use */
+static u64 n_crowded;  /* put in place of a true one since then, or not at all */
 
 static u32 chunk_order(const struct index *x)
 {
@@ -45,14 +47,16 @@ static struct index_bucket *bucket_of(const struct index *x, u32 hash)
 void index_init(void)
 {
 	now = (struct index){ .log2 = 0 };
-	n_entered = 0;
+	n_entered = n_crowded = 0;
 	is_wanted = false;
 }
 
 struct index_bucket *index_bucket(u32 hash)
 {
+	if (now.log2)
+		return bucket_of(&now, hash);
 	is_wanted = true;
-	return now.log2 ? bucket_of(&now, hash) : NULL;
+	return NULL;
 }
 
 u64 index_bytes(void)
@@ -85,6 +89,7 @@ void index_put(struct index_bucket *b, u32 hash, struct frame *f)
 	for (u32 k = 1; k < INDEX_SLOTS; k++)
 		if (worth(&b->slot[k]) < worth(least))
 			least = &b->slot[k];
+	n_crowded += worth(least) > 1;
 	if (worth(least) == 3)
 		return;
 	n_entered += least->hash == 0;
@@ -148,20 +153,25 @@ static void enter_again(struct index_slot *s, u64 *n)
 	index_put(index_bucket(s->hash), s->hash, frame_in(frame_map(), s->ppn));
 }
 
-static u64 n_slots(void)
+/* More than three quarters of all slots? */
+static bool is_much(u64 n, u32 log2)
 {
-	return now.log2 ? INDEX_SLOTS * BIT(now.log2) : 0;
+	return 4 * n >= 3 * INDEX_SLOTS * BIT(log2);
 }
 
 void index_tidy(void)
 {
-	u32 log2 = now.log2 ? now.log2 + 1 : FIRST_LOG2;
+	u32 log2 = now.log2 ? now.log2 : FIRST_LOG2;
+	u64 n = n_entered + n_crowded;
 	struct index bigger, old = now;
 
-	if (!is_wanted || 4 * n_entered < 3 * n_slots())
+	if (now.log2 ? !is_much(n, log2) : !is_wanted)
 		return;
 	n_entered = for_each_slot(&now, drop_if_untrue);
-	if (4 * n_entered < 3 * n_slots() || log2 > CHUNK_LOG2 + 6 || !alloc_chunks(&bigger, log2))
+	for (n = n_entered + n_crowded; log2 < LAST_LOG2 && is_much(n, log2); log2++)
+		continue;
+	n_crowded = 0;
+	if (log2 == now.log2 || !alloc_chunks(&bigger, log2))
 		return;
 	now = bigger;
 	n_entered = 0;

@@ -25,6 +25,7 @@
 
 #define N_SAMPLES  32U
 #define BATCH_MAX  32U
+#define GROUP      8U
 #define WAIT       4U  /* visits without a write before a page that broke is looked at again */
 #define BROKEN_MAX 16U /* in one table at one visit: then the table rests */
 #define REST       8U
@@ -45,6 +46,7 @@ struct change {
 struct batch {
 	struct merge_visit *v;
 	struct merge_stats *st;
+	u32 domain;         /* in which pages merge; 0: in none */
 	struct frame *slot; /* where the table's block has been followed to, if it is a list */
 	u32 n;
 	struct change change[BATCH_MAX];
@@ -99,9 +101,10 @@ static u32 hash_of(const struct frame *f, u32 domain)
 
 	if (sampled_domain != domain)
 		draw_samples(domain);
+#pragma GCC unroll 8
 	for (u32 k = 0; k < N_SAMPLES; k++)
 		h = (h ^ *(const u64 *)(const void *)(page + sample[k])) * 0x9e3779b97f4a7c15UL;
-	return ((u32)(h >> 32) & hash_mask) | 1;
+	return (u32)u64_max(h >> 32 & hash_mask, 1);
 }
 
 static bool is_zero(const struct frame *f)
@@ -153,7 +156,7 @@ static bool is_twin(const struct frame *f, struct frame *g, u32 hash, u32 domain
 enum twin { TWIN_NONE, TWIN_SELF, TWIN_PRIVATE, TWIN_KEEPER };
 
 /* Looks for a page that is equal to f, whose hash is in its record; a keeper comes with a count. */
-static enum twin find_twin(struct frame *f, u32 domain, struct frame **keeper)
+static NOINLINE enum twin find_twin(struct frame *f, u32 domain, struct frame **keeper)
 {
 	struct frame_map map = frame_map();
 	u32 hash = f->link.merge.hash;
@@ -210,7 +213,7 @@ static struct frame *slot_of(struct batch *b, u32 i)
 
 /* A private page that has not been written since the last visit.  Its record's hash says whether it
  * has been looked at since it was written; then only the index can have changed. */
-static void judge(struct batch *b, u32 i, struct frame *f)
+static NOINLINE void judge(struct batch *b, u32 i, struct frame *f)
 {
 	const struct merge_policy *p = &b->v->s->merge;
 	struct frame *twin = NULL;
@@ -237,19 +240,26 @@ static void judge(struct batch *b, u32 i, struct frame *f)
 		return;
 	switch (find_twin(f, p->domain, &twin)) {
 	case TWIN_KEEPER: add(b, i, BECOMES_MERGED, f, twin); break;
-	case TWIN_PRIVATE: add(b, i, BECOMES_KEEPER, f, f); break;
+	case TWIN_PRIVATE: /* a keeper from now on, so that the rest of the batch finds it */
+		frame_make_keeper(f);
+		add(b, i, BECOMES_KEEPER, f, f);
+		break;
 	case TWIN_NONE:
 	case TWIN_SELF: b->st->unique++; break;
 	}
 }
 
-/* Pages that were taken away and are private again have been written since. */
+/* Pages that were taken away and are private again have been written since: apply() takes them off armed_at,
+ * and a break puts them there again. */
 static void note_broken(struct table *t, struct merge_stats *st)
 {
 	struct frame_map map = frame_map();
+	u64 written[BITMAP_WORDS];
 	u32 n = 0, i;
 
-	FOR_EACH_BIT (t->given, i) {
+	for (u32 k = 0; k < BITMAP_WORDS; k++)
+		written[k] = t->given[k] & t->armed_at[k];
+	FOR_EACH_BIT (written, i) {
 		u64 pte = t->pte[i];
 		struct frame *f = frame_in(map, pte_ppn(pte));
 
@@ -264,37 +274,88 @@ static void note_broken(struct table *t, struct merge_stats *st)
 		t->rest = REST;
 }
 
-/* Of no interest to others: a private page, or a keeper that nothing has been merged with yet. */
-static bool is_alone(u64 pte, const struct frame *f)
+/* Nobody writes: what has been written before counts as clean. */
+static void forget_writes(struct table *t)
 {
-	return (pte & (PTE_V | PTE_KIND)) == (PTE_V | KIND_LEAF) && frame_refs(f) == 1;
+	for (u32 i = 0; i < N_ENTRIES; i++)
+		if ((t->pte[i] & (PTE_W | PTE_D)) == (PTE_W | PTE_D)) {
+			frame_in(frame_map(), pte_ppn(t->pte[i]))->link.merge.hash = 0;
+			pte_write(&t->pte[i], t->pte[i] & ~PTE_D);
+		}
+}
+
+/* Is all as the last visit has left it: in the index f, and no other page of its hash?  The common case by
+ * far, from the second visit to a page on. */
+static inline bool is_known_alone(const struct frame *f, u32 domain)
+{
+	const struct index_bucket *b = index_bucket(f->link.merge.hash);
+	u32 ppn = frame_ppn(f), hash = f->link.merge.hash;
+	bool is_listed = false;
+
+	if (!b || f->link.merge.domain != domain || f->link.merge.wait)
+		return false;
+#pragma GCC unroll 4
+	for (u32 k = 0; k < INDEX_SLOTS; k++) {
+		if (b->slot[k].hash != hash)
+			continue;
+		if (b->slot[k].ppn != ppn)
+			return false;
+		is_listed = true;
+	}
+	return is_listed;
+}
+
+static NOINLINE void look_at_clean(struct batch *b, const u64 *pte, struct frame *f)
+{
+	if (is_known_alone(f, b->domain))
+		b->st->unique++;
+	else
+		judge(b, (u32)(pte - b->v->t->pte), f);
+}
+
+/* Of interest: what this space alone reaches, or a keeper that nothing has been merged with yet. */
+static inline bool is_alone(u64 pte, const struct frame *f)
+{
+	return (pte & (PTE_V | PTE_KIND)) == (PTE_V | KIND_LEAF) &&
+	       atomic_load_explicit(&f->count, memory_order_relaxed) << 1 == 1U << 1;
+}
+_Static_assert(FRAME_MERGED == BIT(31), "the bit that is_alone() shifts out");
+
+/* The record behind a level-0 leaf with W and D: as all flags are known they need not be masked off. */
+static inline struct frame *frame_behind_dirty(struct frame_map map, u64 pte)
+{
+	u32 shift = PTE_PPN_SHIFT - 4;
+
+	_Static_assert(sizeof(struct frame) == 1 << 4, "");
+	return (struct frame *)(map.origin + (pte >> shift) - /* NOLINT: index */
+	                        ((PTE_READ_ONLY | PTE_W) >> shift));
 }
 
 /* Fills the batch; returns whether any D bit was cleared.  The loop that all pages of all private tables go
- * through. */
+ * through: entries in groups, so that its own part is small.  Where D is set the machine does not write the
+ * entry: a plain store will do. */
 static bool look(struct batch *b)
 {
 	struct frame_map map = frame_map();
-	u64 *pte = b->v->t->pte, n_dirty = 0;
-	bool cold = b->v->cold;
-	u32 i;
+	u64 *first = b->v->t->pte, *pte = first + b->v->i;
+	u64 n_dirty = 0;
 
-	for (i = b->v->i; i < N_ENTRIES && b->n < BATCH_MAX; i++) {
-		struct frame *f = frame_in(map, pte_ppn(pte[i]));
+	for (; pte != first + N_ENTRIES && b->n <= BATCH_MAX - GROUP; pte += GROUP)
+#pragma GCC unroll 8
+		for (u32 k = 0; k < GROUP; k++) {
+			u64 old = pte[k];
 
-		if ((pte[i] & (PTE_W | PTE_D)) == (PTE_W | PTE_D)) {
-			__atomic_fetch_and(&pte[i], ~PTE_D, __ATOMIC_RELAXED);
-			f->link.merge.hash = 0;
-			n_dirty++;
-			if (!cold)
-				continue;
+			if ((old & (PTE_W | PTE_D)) == (PTE_W | PTE_D)) {
+				pte[k] = old & ~PTE_D;
+				frame_behind_dirty(map, old)->link.merge.hash = 0;
+				n_dirty++;
+			} else if (is_alone(old, frame_in(map, pte_ppn(old)))) {
+				look_at_clean(b, &pte[k], frame_in(map, pte_ppn(old)));
+			}
 		}
-		if (is_alone(pte[i], f))
-			judge(b, i, f);
-	}
-	b->st->visited += i - b->v->i;
+	b->st->visited += (u32)(pte - first) - b->v->i;
 	b->st->dirty += n_dirty;
-	b->v->i = i;
+	b->v->i = (u32)(pte - first);
 	return n_dirty != 0;
 }
 
@@ -341,12 +402,10 @@ static struct frame *apply(struct batch *b, const struct change *c)
 		table_set(t, c->i, pte_make(frame_hpa(c->new), PTE_READ_ONLY | KIND_LEAF));
 		b->st->merged++;
 		break;
-	case BECOMES_KEEPER:
-		frame_make_keeper(c->old);
-		b->st->kept++;
-		return NULL;
+	case BECOMES_KEEPER: b->st->kept++; return NULL;
 	}
 	bit_set(t->given, c->i);
+	bit_clear(t->armed_at, c->i);
 	return c->old;
 }
 
@@ -367,7 +426,14 @@ static void change(struct batch *b)
 
 bool merge_table(struct merge_visit *v, struct merge_stats *st)
 {
-	struct batch b = { .v = v, .st = st };
+	struct batch b;
+	bool was_dirty = v->cold && v->i == 0;
+
+	b.v = v;
+	b.st = st;
+	b.domain = v->s->merge.dedup == DEDUP_MERGE ? v->s->merge.domain : 0;
+	b.slot = NULL;
+	b.n = 0;
 
 	if (v->i == 0) {
 		note_broken(v->t, st);
@@ -377,8 +443,9 @@ bool merge_table(struct merge_visit *v, struct merge_stats *st)
 			return false;
 		}
 	}
-	bool was_dirty = look(&b);
-
+	if (was_dirty)
+		forget_writes(v->t);
+	was_dirty |= look(&b);
 	if (b.n)
 		change(&b);
 	else if (was_dirty)
