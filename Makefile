@@ -60,7 +60,7 @@ check: ## layers, sizes, headers, format, cppcheck, shellcheck
 	@scripts/check
 
 bench: ## measure; figures and curves go to build/bench*
-	@$(SETUP) --optional-guest packages libfdt guest qemu charts
+	@$(SETUP) --optional-guest packages libfdt guest python qemu charts
 	$(AGAIN) files
 	@$(PYTHON) tests/bench/run.py
 
@@ -111,6 +111,7 @@ FDT_OBJ := $(FDT_NAMES:%=$(BUILD)/libfdt/%.o)
 GUESTS := $(patsubst guests/tiny/%,$(BUILD)/guests/%.bin,$(basename $(wildcard guests/tiny/*.[cS])))
 
 LINUX_FILES := $(BUILD)/demo.dtb $(BUILD)/run.dtb $(BUILD)/agent.dtb $(BUILD)/linux/initrd.cpio $(BUILD)/linux/memcheck.cpio
+LINUX_FILES += $(if $(wildcard $(BUILD)/linux/python/.stamp),$(BUILD)/linux/python.cpio)
 
 files: $(BUILD)/pando.elf $(GUESTS) $(if $(wildcard $(BUILD)/linux/.stamp),$(LINUX_FILES))
 
@@ -182,6 +183,9 @@ INITRD_FILES := scripts/mkcpio $(BUILD)/linux/busybox $(BUILD)/linux/mailbox $(B
 $(BUILD)/linux/initrd.cpio: guests/linux/init $(INITRD_FILES)
 	@scripts/mkcpio -o $@ $(INITRD) file:/init=guests/linux/init
 
+$(BUILD)/linux/python.cpio: guests/linux/init guests/linux/agent.py $(BUILD)/linux/python/.stamp $(INITRD_FILES)
+	@scripts/mkcpio -o $@ $(INITRD) file:/init=$< file:/bin/agent.py=guests/linux/agent.py tree:/=$(BUILD)/linux/python/tree link:/lib=usr/lib
+
 $(BUILD)/linux/mark.cpio: $(BUILD)/linux/mark $(INITRD_FILES)
 	@scripts/mkcpio -o $@ $(INITRD) file:/init=$<
 
@@ -241,4 +245,4 @@ $(BUILD)/host/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@$(HOSTCC) $(HOST_CPPFLAGS) $(HOST_CFLAGS) -c -o $@ $<
 
--include $(shell find $(BUILD) -name '*.d' -not -path '$(BUILD)/qemu/*' 2>/dev/null)
+-include $(shell find $(BUILD) -type f -name '*.d' -not -path '$(BUILD)/qemu/*' 2>/dev/null)

@@ -7,13 +7,14 @@ import time
 
 import pytest
 
-from pando import QEMU, qemu_version
+from pando import BUILD, QEMU, qemu_version
 
 PAGE = 4096
 RECORD = PAGE  # a VM's
 EXACT = 116 << 10  # of a clone at its first answer, if no timer tick falls into it
 TICK = 0.004  # seconds from one timer tick of the guest to the next; READY comes right after one
 TICK_COSTS = 48 << 10
+PYTHON_INITRD = BUILD / "linux/python.cpio"
 QEMUS = [QEMU] if QEMU != "newest" or qemu_version() == qemu_version("system") else ["newest", "system"]
 
 
@@ -98,6 +99,22 @@ def test_memory_after_idle_seconds(start, agent):
         assert mode != "agent" or first == last
         pando.kill_all(before)
         pando.quit()
+
+
+def test_python(start, agent):
+    """The same agent in Python (make bench fetches it): it answers, and asked again answers again."""
+    if not PYTHON_INITRD.exists():
+        pytest.skip("no Python for the guest")
+    before = [f"initrd={BUILD / 'linux/initrd.cpio'}", f"initrd={PYTHON_INITRD}"]
+    pando, frames = template(start, [str(word).replace(*before) for word in agent("python")])
+    pando.run("clone agent -n 2")
+    answers(pando, 2)
+    mark = pando.mark()
+    pando.run("give agent.2 something else")
+    pando.line(r"\bagent\.2: done after .*64 bytes", 20, mark)
+    assert f"agent.2: 64 bytes: {digest('something else')}" in pando.run("result agent.2")
+    pando.kill_all(frames)
+    pando.quit()
 
 
 def test_requests(start, agent):
