@@ -78,6 +78,12 @@ static void keep(void *arg)
 		leave(round);
 		u64 n = fp_check(seed + round, fcsr);
 		check(n == 0, "hart %lu, round %lu: %lu registers lost", this_hart()->id, round, n);
+		/* A change to fcsr alone, while the registers are as they were. */
+		leave(1);
+		csr_write(0x003, fcsr ^ 1);
+		leave(1);
+		n = fp_check(seed + round, fcsr ^ 1);
+		check(n == 0, "hart %lu, round %lu: fcsr lost", this_hart()->id, round);
 		csr_write(0x003, 0);
 		check(fp_sum(1000) == 500500, "a sum in doubles is %lu", fp_sum(1000));
 	}

@@ -8,9 +8,9 @@
  * would be an illegal instruction that firmware has to redirect here (see HEDELEG).
  * vsstatus.FS and VS are the guest's own.
  *
- * QEMU does not make VS Dirty for all that changes vector state: not for a CSR that the
- * guest writes (7.2, 10.0), nor for what ends half-way in a fault (7.2).  So the vector
- * CSRs are saved always, and the registers also if vstart is not 0.
+ * QEMU does not make FS or VS Dirty for all that changes their state: not for a CSR that
+ * the guest writes (7.2, 10.0), nor for what ends half-way in a fault (vector, 7.2).  So
+ * the units' CSRs are saved always, and vector registers also if vstart is not 0.
  */
 #include "arch/guest.h"
 
@@ -168,10 +168,11 @@ void guest_load(struct guest_regs *regs, const struct guest_csrs *csrs,
 
 static void save_fp(struct guest_regs *regs, struct guest_fp *fp)
 {
-	if ((regs->sstatus & SSTATUS_FS) == SSTATUS_FS_DIRTY) {
-		csr_set(sstatus, SSTATUS_FS_DIRTY);
+	csr_set(sstatus, SSTATUS_FS_DIRTY);
+	if ((regs->sstatus & SSTATUS_FS) == SSTATUS_FS_DIRTY)
 		fp_save_all(fp);
-	}
+	else
+		fp->fcsr = csr_read(fcsr);
 	csr_clear(sstatus, SSTATUS_FS); /* Pando itself has no use for FP */
 	regs->sstatus &= ~SSTATUS_FS;
 }
@@ -220,7 +221,8 @@ void guest_save(struct guest_csrs *csrs, struct guest_regs *regs, struct guest_u
 		csr_write(vstimecmp, TIME_NEVER);
 	}
 	csr_write(hvip, 0);
-	save_fp(regs, &units->fp);
+	if (machine.has_fp)
+		save_fp(regs, &units->fp);
 	if (units->vector.v != NULL)
 		save_vector(regs, &units->vector);
 }

@@ -36,6 +36,19 @@ def test_cpu(start, linux, cpu):
     pando.quit()
 
 
+def test_vector(start, linux):
+    """Linux boots where there is V, and finds it."""
+    pando = start(*linux(vcpus=2, autoboot=0, bootargs="pando.test=smp"), cpu="v=on", mem="1G")
+    pando.run("boot linux")
+    assert pando.line(VERDICT, 150).groups() == ("ok", "2")
+    pando.prompt()
+    pando.type("console linux\r")
+    pando.line(r"^Enter 'help'", 60)
+    pando.type("grep isa /proc/cpuinfo\r")
+    pando.line(r"^isa\s*: rv64imafdcv_", 30)
+    assert not pando.all(STALL)
+
+
 @pytest.mark.skipif(QEMU != "newest" or qemu_version() == qemu_version("system"), reason="only one QEMU here")
 def test_system_qemu(start, linux):
     pando = start(*linux(vcpus=2, bootargs="pando.test=smp pando.poweroff"), qemu="system", mem="1G")
