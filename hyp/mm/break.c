@@ -398,7 +398,8 @@ enum err space_pin_locked(struct space *s, gpa_t gpa, enum access access, u8 **p
 		return ERR_RANGE;
 	hpa.v += gpa.v & (PAGE_SIZE - 1);
 	pte = lookup(s, gpa, &hpa);
-	if (access == ACCESS_WRITE && !(pte & PTE_W)) {
+	/* Without D the merge scanner would not learn of the write. */
+	if (access == ACCESS_WRITE && (pte & (PTE_W | PTE_D)) != (PTE_W | PTE_D)) {
 		e = break_locked(s, gpa);
 		if (e != ERR_OK)
 			return e;
