@@ -276,14 +276,20 @@ void scan_once(void)
 	lock_release(&scan_lock);
 }
 
-/* Twice: the first of two equal pages finds the second at its next visit. */
+#define COMPACT_ROUNDS 8U
+
+/* Round after round, since one makes room for the next: an index, blocks split, the second of two equal pages a
+ * keeper that the first finds.  After the first two, as long as something changes. */
 void scan_compact(struct space *s)
 {
+	u64 before = 0;
+
 	lock_acquire(&scan_lock);
-	index_tidy();
-	for (u32 round = 0; round < 2; round++) {
+	for (u32 k = 0; k < COMPACT_ROUNDS && (k < 2 || n_changed() + stats.split > before); k++) {
 		gpa_t at = GPA(0);
 
+		before = n_changed() + stats.split;
+		index_tidy();
 		while (visit_space(s, &at, true))
 			continue;
 	}
@@ -292,7 +298,18 @@ void scan_compact(struct space *s)
 
 /* ---- unmerge ---- */
 
-/* The next page at or above *gpa that the scanner has taken away and that is not the space's own again. */
+/* Has the scanner taken away page i, which is not the space's own again, or shown it to others? */
+static bool is_given(const struct table *t, u32 i)
+{
+	u64 pte = t->pte[i];
+
+	if (!(pte & PTE_V) || pte & PTE_W)
+		return false;
+	return bit_test(t->given, i) ||
+	       (pte_kind(pte) == KIND_LEAF && frame_is_keeper(frame_of(pte_hpa(pte))));
+}
+
+/* The next such page at or above *gpa. */
 static bool next_given(struct space *s, gpa_t *gpa)
 {
 	struct table *t, *above;
@@ -303,7 +320,7 @@ static bool next_given(struct space *s, gpa_t *gpa)
 		if (!t)
 			continue;
 		for (i = pte_index(*gpa, 0); i < N_ENTRIES; i++) {
-			if (!bit_test(t->given, i) || t->pte[i] & PTE_W)
+			if (!is_given(t, i))
 				continue;
 			gpa->v = ALIGN_DOWN(gpa->v, BLOCK_SIZE) + ((u64)i << PAGE_SHIFT);
 			return true;
