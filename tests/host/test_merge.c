@@ -1,0 +1,478 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The merge scanner, page by page (docs/dedup.md): what becomes one frame, what does not, and what others may do
+ * at any moment of it.  A page is one word and zeroes; equal words are equal pages.
+ */
+#include "merge_unit.h"
+
+#include "arch/phys.h"
+
+#define KEEPER_REFS_MAX BIT(24)
+
+static struct space a, b, c;
+
+/* ---- what becomes one ---- */
+
+static void test_zero_page(void **state)
+{
+	(void)state;
+	merge_start(&a, &b);
+	mm_store(0, &a, MM_PAGE(0), 5);
+	mm_store(0, &a, MM_PAGE(0), 0);
+	mm_store(0, &a, MM_PAGE(1) + 4088, 1);
+	merge_passes(2);
+	assert_int_equal(merge_kind(&a, 0), KIND_ZERO);
+	assert_int_equal(merge_kind(&a, 1), KIND_LEAF);
+	assert_int_equal(merge_stats_now().zero, 1);
+	mm_audit();
+	mm_store(0, &a, MM_PAGE(0), 6);
+	assert_int_equal(mm_load(1, &a, MM_PAGE(0)), 6);
+	merge_end(&a, &b);
+}
+
+/* A clone's page that is as in the template again is the template's slot again, in whatever kind of block. */
+static void test_back_to_template(void **state)
+{
+	static u64 image[BLOCK_SIZE / 8];
+	struct space template, clone;
+
+	(void)state;
+	mm_start(32, SCANNER + 1);
+	mm_space(&template, 8);
+	for (u64 i = 0; i < ARRAY_LEN(image); i++)
+		image[i] = i + 1;
+	assert_int_equal(space_load(&template, GPA(RAM), image, sizeof(image)), ERR_OK);
+	mm_store(0, &template, MM_PAGE(600), 60); /* will be listed */
+	mm_store(0, &template, MM_PAGE(605), 61);
+	space_freeze(&template);
+	space_clone(&clone, &template);
+	clone.merge = (struct merge_policy){ DEDUP_ZERO, 1 };
+	for (u32 round = 0; round < 2; round++) {
+		mm_store(0, &clone, MM_PAGE(7), 70 + round);
+		mm_store(0, &clone, MM_PAGE(605), 80 + round);
+		mm_store(0, &clone, MM_PAGE(600), 90);
+		merge_passes(2);
+		assert_int_equal(merge_stats_now().back, 2 * round);
+		mm_store(0, &clone, MM_PAGE(7), 7 * N_ENTRIES + 1);
+		mm_store(0, &clone, MM_PAGE(605), 61);
+		merge_passes(8); /* the second time it has to wait */
+		assert_int_equal(merge_kind(&clone, 7), KIND_PIECE);
+		assert_int_equal(merge_kind(&clone, 605), KIND_PIECE);
+		assert_int_equal(merge_kind(&clone, 600), KIND_LEAF);
+		assert_ptr_equal(merge_frame(&clone, 605), merge_frame(&template, 605));
+		mm_audit();
+	}
+	space_fini(&template);
+	space_fini(&clone);
+	mm_end();
+}
+
+static void test_equal_pages(void **state)
+{
+	struct space_usage u;
+
+	(void)state;
+	merge_start(&a, &b);
+	for (u32 k = 0; k < 3; k++) {
+		mm_store(0, &a, MM_PAGE(k), 5);
+		mm_store(0, &b, MM_PAGE(600 + k), 5);
+	}
+	mm_store(0, &b, MM_PAGE(700), 6);
+	merge_passes(SETTLED);
+	for (u32 k = 0; k < 3; k++) {
+		assert_true(merge_is_one(&a, k, &a, 0) && merge_is_one(&b, 600 + k, &a, 0));
+		assert_int_equal(mm_load(1, &b, MM_PAGE(600 + k)), 5);
+	}
+	assert_int_equal(frame_refs(merge_frame(&a, 0)), 6);
+	assert_true(frame_is_keeper(merge_frame(&a, 0)));
+	assert_int_equal(merge_stats_now().merged, 5);
+	space_usage(&a, &u);
+	assert_int_equal(u.merged_frames, 3);
+	mm_audit();
+	mm_store(0, &a, MM_PAGE(1), 8);
+	assert_int_equal(mm_load(1, &a, MM_PAGE(0)), 5);
+	assert_int_equal(mm_load(1, &b, MM_PAGE(600)), 5);
+	assert_int_equal(mm_load(1, &a, MM_PAGE(1)), 8);
+	merge_end(&a, &b);
+}
+
+static void test_collisions_are_compared(void **state)
+{
+	(void)state;
+	merge_start(&a, &b);
+	merge_weaken_hash(0);
+	for (u32 k = 0; k < 3; k++) {
+		mm_store(0, &a, MM_PAGE(k), 5 + k);
+		mm_store(0, &b, MM_PAGE(k), 5 + k);
+	}
+	mm_store(0, &a, MM_PAGE(3) + 8, 5); /* the same word elsewhere */
+	merge_passes(2 * SETTLED);
+	for (u32 k = 0; k < 3; k++) {
+		assert_true(merge_is_one(&a, k, &b, k));
+		assert_int_equal(frame_refs(merge_frame(&a, k)), 2);
+		assert_int_equal(mm_load(1, &b, MM_PAGE(k)), 5 + k);
+	}
+	mm_audit();
+	merge_end(&a, &b);
+}
+
+/* ---- what does not ---- */
+
+static void test_policies(void **state)
+{
+	(void)state;
+	merge_start(&a, &b);
+	merge_space(&c, 2);
+	a.merge.dedup = DEDUP_OFF;
+	b.merge.dedup = DEDUP_ZERO;
+	for (u32 k = 0; k < 2; k++) {
+		mm_store(0, &a, MM_PAGE(k), 5 * k);
+		mm_store(0, &b, MM_PAGE(k), 5 * k);
+		mm_store(0, &c, MM_PAGE(k), 5 * k);
+		mm_store(0, &a, MM_PAGE(2 + k), 5);
+		mm_store(0, &b, MM_PAGE(2 + k), 5);
+	}
+	merge_passes(SETTLED);
+	assert_int_equal(merge_stats_now().zero, 2);
+	assert_int_equal(merge_stats_now().kept + merge_stats_now().merged, 0);
+	assert_int_equal(merge_kind(&a, 0), KIND_LEAF);
+	a.merge = b.merge = (struct merge_policy){ DEDUP_MERGE, 1 };
+	merge_passes(SETTLED);
+	assert_true(merge_is_one(&a, 1, &b, 1));
+	assert_false(merge_is_one(&a, 1, &c, 1)); /* another domain */
+	mm_audit();
+	space_fini(&c);
+	merge_end(&a, &b);
+}
+
+/* A frame that the index still names for another domain's page, which it held before. */
+static void test_recycled_frame(void **state)
+{
+	struct frame *old;
+
+	(void)state;
+	merge_start(&a, &b);
+	mm_store(0, &a, MM_PAGE(0), 5);
+	merge_passes(3);
+	old = merge_frame(&a, 0);
+	assert_int_equal(old->link.merge.domain, 1);
+	space_fini(&a);
+	for (u32 h = 0; h <= SCANNER; h++) {
+		fake_hart = h;
+		space_unload();
+	}
+	fake_hart = 0;
+	while (space_reap(100))
+		continue;
+	merge_space(&a, 2);
+	for (u32 page = 0; page == 0 || (merge_frame(&a, page - 1) != old && page < 500); page++)
+		mm_store(0, &a, MM_PAGE(page), 5);
+	mm_store(0, &b, MM_PAGE(0), 5);
+	merge_passes(SETTLED);
+	assert_false(frame_is_keeper(merge_frame(&b, 0)));
+	assert_int_equal(frame_refs(merge_frame(&b, 0)), 1);
+	mm_audit();
+	merge_end(&a, &b);
+}
+
+/* Reserved memory stays what it is: given up, it could not be had again. */
+static void test_reserved_space(void **state)
+{
+	(void)state;
+	merge_start(&a, &b);
+	mm_store(0, &b, MM_PAGE(0), 0);
+	fake_hart = SCANNER;
+	assert_int_equal(promise_make(&b), ERR_OK);
+	fake_hart = 0;
+	merge_passes(SETTLED);
+	assert_int_equal(merge_stats_now().zero, 0);
+	assert_int_equal(merge_kind(&b, 0), KIND_LEAF);
+	fake_hart = SCANNER;
+	promise_end(&b);
+	merge_passes(2);
+	assert_int_equal(merge_kind(&b, 0), KIND_ZERO);
+	mm_audit();
+	merge_end(&a, &b);
+}
+
+/* ---- written since ---- */
+
+static void dirty_pages(bool traps)
+{
+	u64 before;
+
+	merge_start(&a, &b);
+	fake_traps_on_d = traps;
+	mm_store(0, &a, MM_PAGE(0), 5);
+	for (u32 k = 0; k < SETTLED; k++) {
+		merge_passes(1);
+		mm_store(0, &a, MM_PAGE(0), 0); /* zeroes, but written each time */
+		before = a.breaks[BREAK_SPURIOUS];
+		mm_store(0, &a, MM_PAGE(0), 0);
+		assert_int_equal(a.breaks[BREAK_SPURIOUS], before);
+	}
+	assert_int_equal(a.breaks[BREAK_SPURIOUS], traps ? SETTLED : 0);
+	assert_int_equal(merge_stats_now().zero, 0);
+	assert_int_equal(merge_stats_now().dirty, SETTLED);
+	merge_passes(2);
+	assert_int_equal(merge_stats_now().zero, 1);
+	mm_audit();
+	merge_end(&a, &b);
+}
+
+static void test_dirty_pages(void **state)
+{
+	(void)state;
+	dirty_pages(false);
+}
+
+static void test_dirty_pages_where_d_traps(void **state)
+{
+	(void)state;
+	dirty_pages(true);
+}
+
+/* A store by Pando is one as well: the page is looked at anew. */
+static void test_written_by_pando(void **state)
+{
+	u64 value = 6, zero = 0;
+
+	(void)state;
+	merge_start(&a, &b);
+	mm_store(0, &a, MM_PAGE(0), 5);
+	mm_store(0, &a, MM_PAGE(1), 7);
+	mm_store(0, &b, MM_PAGE(0), 6);
+	merge_passes(SETTLED);
+	assert_int_equal(copy_to_guest(&a, GPA(MM_PAGE(0)), &value, 8), ERR_OK);
+	assert_int_equal(copy_to_guest(&a, GPA(MM_PAGE(1)), &zero, 8), ERR_OK);
+	merge_passes(SETTLED);
+	assert_true(merge_is_one(&a, 0, &b, 0));
+	assert_int_equal(merge_kind(&a, 1), KIND_ZERO);
+	assert_int_equal(copy_to_guest(&a, GPA(MM_PAGE(0)), &zero, 8), ERR_OK); /* a break */
+	assert_int_equal(mm_load(1, &b, MM_PAGE(0)), 6);
+	mm_audit();
+	merge_end(&a, &b);
+}
+
+/* A page that broke waits; a table in which many broke rests. */
+static void test_back_off(void **state)
+{
+	u32 n = 0;
+	u64 resting;
+
+	(void)state;
+	merge_start(&a, &b);
+	mm_store(0, &a, MM_PAGE(0), 0);
+	merge_passes(2);
+	mm_store(0, &a, MM_PAGE(0), 1);
+	mm_store(0, &a, MM_PAGE(0), 0);
+	for (; merge_kind(&a, 0) != KIND_ZERO && n < 20; n++)
+		merge_passes(1);
+	assert_int_equal(n, 6); /* D, four that it waits, and the merge */
+	assert_int_equal(merge_stats_now().broken, 1);
+	assert_int_equal(merge_stats_now().resting, 4);
+	for (u32 page = 0; page < 20; page++)
+		mm_store(0, &a, MM_PAGE(page), 0);
+	merge_passes(9);
+	for (u32 page = 0; page < 20; page++)
+		mm_store(0, &a, MM_PAGE(page), 0);
+	resting = merge_stats_now().resting;
+	merge_passes(1);
+	assert_true(merge_stats_now().resting >= resting + N_ENTRIES);
+	merge_passes(20);
+	assert_int_equal(merge_kind(&a, 19), KIND_ZERO);
+	merge_end(&a, &b);
+}
+
+/* ---- while others run ---- */
+
+static u64 stored;
+static u32 n_stored;
+static bool no_more;
+
+/* Another hart is in a guest of `a` and stores what its TLB lets it store. */
+static void store_in_passing(void)
+{
+	u8 *byte;
+
+	if (!fake_is_in_guest(1))
+		fake_enter(1, &a, 1);
+	byte = no_more ? NULL : fake_access(1, MM_PAGE(0), true);
+	if (!byte)
+		return;
+	stored++;
+	n_stored++;
+	memcpy(byte, &stored, sizeof(stored));
+}
+
+/* Once the page has been compared it is written, and after that, if anything lets it. */
+static void test_written_between_the_looks(void **state)
+{
+	(void)state;
+	merge_start(&a, &b);
+	mm_store(0, &b, MM_PAGE(0), 5);
+	for (u32 k = 0; k < 3; k++)
+		merge_passes(1);
+	mm_store(1, &a, MM_PAGE(0), 5);
+	merge_passes(1);
+	stored = 100;
+	n_stored = 0;
+	no_more = false;
+	fake_on_compare = store_in_passing;
+	merge_passes(1);
+	fake_on_compare = NULL;
+	assert_true(n_stored > 0);
+	assert_int_equal(mm_load(2, &a, MM_PAGE(0)), stored);
+	assert_int_equal(mm_load(2, &b, MM_PAGE(0)), 5);
+	assert_false(merge_is_one(&a, 0, &b, 0));
+	mm_audit();
+	merge_end(&a, &b);
+}
+
+/* Harts that read whenever they can, and stay in their guests. */
+static void read_in_passing(void)
+{
+	if (!fake_is_in_guest(1))
+		fake_enter(1, &a, 1);
+	if (!fake_is_in_guest(2))
+		fake_enter(2, &b, 2);
+	assert_non_null(fake_access(1, MM_PAGE(0), false));
+	assert_non_null(fake_access(2, MM_PAGE(0), false));
+}
+
+/* What a frame gave up may be anybody's: nobody is left who reads it through a TLB. */
+static void test_read_between_the_fences(void **state)
+{
+	(void)state;
+	merge_start(&a, &b);
+	mm_store(0, &b, MM_PAGE(0), 5);
+	mm_store(0, &a, MM_PAGE(0), 5);
+	fake_on_compare = read_in_passing;
+	merge_passes(SETTLED);
+	fake_on_compare = NULL;
+	assert_true(merge_is_one(&a, 0, &b, 0));
+	for (u32 h = 1; h < 3; h++) {
+		u8 *byte = fake_is_in_guest(h) ? fake_access(h, MM_PAGE(0), false) : NULL;
+
+		assert_true(!byte || frame_of(ptr_hpa(byte)) == merge_frame(&a, 0));
+	}
+	mm_audit();
+	merge_end(&a, &b);
+}
+
+/* A keeper that only page 0 of `a` is left with. */
+static struct frame *lonely_keeper(void)
+{
+	struct frame *f;
+
+	merge_start(&a, &b);
+	mm_store(0, &a, MM_PAGE(0), 5);
+	mm_store(0, &b, MM_PAGE(0), 5);
+	merge_passes(SETTLED);
+	f = merge_frame(&a, 0);
+	assert_ptr_equal(f, merge_frame(&b, 0));
+	mm_store(0, &b, MM_PAGE(0), 6);
+	assert_true(frame_is_keeper(f) && frame_refs(f) == 1);
+	mm_audit();
+	return f;
+}
+
+static void test_keeper_taken_by_its_last_user(void **state)
+{
+	struct frame *f = lonely_keeper();
+	u64 copies = a.breaks[BREAK_COPY];
+
+	(void)state;
+	mm_store(0, &a, MM_PAGE(0), 7);
+	assert_ptr_equal(merge_frame(&a, 0), f);
+	assert_int_equal(a.breaks[BREAK_COPY], copies);
+	assert_false(frame_is_keeper(f));
+	mm_store(0, &b, MM_PAGE(1), 5); /* what it was listed for */
+	merge_passes(SETTLED);
+	assert_false(merge_is_one(&a, 0, &b, 1));
+	assert_int_equal(mm_load(1, &a, MM_PAGE(0)), 7);
+	merge_end(&a, &b);
+}
+
+static void test_keeper_freed_by_its_last_user(void **state)
+{
+	struct frame *f = lonely_keeper();
+
+	(void)state;
+	space_fini(&a);
+	mm_settle();
+	assert_int_equal(f->class, FRAME_FREE);
+	mm_audit();
+	merge_space(&a, 1);
+	mm_store(0, &b, MM_PAGE(1), 5);
+	merge_passes(SETTLED);
+	assert_int_equal(frame_refs(merge_frame(&b, 1)), 1);
+	merge_end(&a, &b);
+}
+
+static void owner_writes(void)
+{
+	fake_on_compare = NULL;
+	mm_store(0, &a, MM_PAGE(0), 7);
+}
+
+/* The scanner has its count on the keeper when the owner wants it back: the owner copies. */
+static void test_keeper_found_while_its_owner_writes(void **state)
+{
+	struct frame *f = lonely_keeper();
+
+	(void)state;
+	mm_store(0, &b, MM_PAGE(1), 5);
+	merge_passes(2);
+	fake_on_compare = owner_writes;
+	merge_passes(SETTLED);
+	assert_null(fake_on_compare);
+	assert_ptr_equal(merge_frame(&b, 1), f);
+	assert_ptr_not_equal(merge_frame(&a, 0), f);
+	assert_int_equal(mm_load(1, &a, MM_PAGE(0)), 7);
+	assert_int_equal(mm_load(1, &b, MM_PAGE(1)), 5);
+	assert_int_equal(frame_refs(f), 1);
+	mm_audit();
+	merge_end(&a, &b);
+}
+
+/* A count that is far up already takes no more. */
+static void test_crowded_keeper(void **state)
+{
+	struct frame *f = lonely_keeper();
+
+	(void)state;
+	mm_store(0, &b, MM_PAGE(1), 5);
+	atomic_store(&f->count, FRAME_MERGED | KEEPER_REFS_MAX);
+	merge_passes(SETTLED);
+	assert_int_equal(atomic_load(&f->count), FRAME_MERGED | KEEPER_REFS_MAX);
+	assert_ptr_not_equal(merge_frame(&b, 1), f);
+	atomic_store(&f->count, FRAME_MERGED | 1);
+	mm_audit();
+	merge_end(&a, &b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_zero_page),
+		cmocka_unit_test(test_back_to_template),
+		cmocka_unit_test(test_equal_pages),
+		cmocka_unit_test(test_collisions_are_compared),
+		cmocka_unit_test(test_policies),
+		cmocka_unit_test(test_recycled_frame),
+		cmocka_unit_test(test_reserved_space),
+		cmocka_unit_test(test_dirty_pages),
+		cmocka_unit_test(test_dirty_pages_where_d_traps),
+		cmocka_unit_test(test_written_by_pando),
+		cmocka_unit_test(test_back_off),
+		cmocka_unit_test(test_written_between_the_looks),
+		cmocka_unit_test(test_read_between_the_fences),
+		cmocka_unit_test(test_keeper_taken_by_its_last_user),
+		cmocka_unit_test(test_keeper_freed_by_its_last_user),
+		cmocka_unit_test(test_keeper_found_while_its_owner_writes),
+		cmocka_unit_test(test_crowded_keeper),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
