@@ -320,6 +320,7 @@ static void test_wait_is_bounded(void **state)
 	(void)state;
 	fake_boot(2);
 	c = running(clone(driven_template(2, 0)));
+	c->vcpu[0]->guest_ticks = 3 * GATE_TICKS; /* of a life before a reset */
 	home = c->vcpu[1]->home;
 	/* As long as the leader's turn has not come, there is nothing to time. */
 	fake_time += 100 * GATE_TICKS;

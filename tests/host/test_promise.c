@@ -69,6 +69,25 @@ static void test_is_there(void **state)
 	end();
 }
 
+/* An image takes its block out of what was promised. */
+static void test_image(void **state)
+{
+	static u8 image[BLOCK_SIZE];
+	u64 n_promised;
+
+	(void)state;
+	start(1);
+	mm_space(&other, MIB_LEN);
+	assert_int_equal(promise_make(&other), ERR_OK);
+	n_promised = frame_n_promised();
+	assert_int_equal(space_load(&other, GPA(RAM), image, sizeof(image)), ERR_OK);
+	assert_int_equal(mm_leaf(&other, RAM) & PTE_KIND, KIND_LEAF);
+	assert_in_range(n_promised - frame_n_promised(), N_ENTRIES, N_ENTRIES + 2);
+	mm_audit();
+	space_fini(&other);
+	end();
+}
+
 /* With one frame less than it takes it is refused, and nothing has changed. */
 static void test_is_exact(void **state)
 {
@@ -352,6 +371,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_is_there),
+		cmocka_unit_test(test_image),
 		cmocka_unit_test(test_is_exact),
 		cmocka_unit_test(test_promise_the_rest),
 		cmocka_unit_test(test_fork),
