@@ -11,6 +11,7 @@
 #include <string.h>
 #include "ctl/bundle.h"
 #include "ctl/policy.h"
+#include "vm/dedup.h"
 
 #define NAME_MAX_LEN   20U         /* leaves room in VM_NAME_LEN for a clone's ".4294967295" */
 #define HOST_GUEST_MAX (1UL << 40) /* bytes; half of what Sv39x4 can address */
@@ -147,8 +148,13 @@ static enum err read_policy(struct reader *r, const char *name, const char *opti
 	char words[64];
 	enum err e = read_string(r, name, p, len, &word);
 
-	if (e != ERR_OK || policy_set(&v->config.policy, o, word) == ERR_OK)
+	if (e != ERR_OK)
 		return e;
+	e = policy_set(&v->config.policy, o, word);
+	if (e == ERR_OK)
+		return e;
+	if (e == ERR_LIMIT)
+		return fail(r, e, name, "more than %u domains", DEDUP_NAMES_MAX);
 	policy_list_words(o, words, sizeof(words));
 	return fail(r, ERR_INVAL, name, "want %s", words);
 }
@@ -166,6 +172,11 @@ static enum err vm_memory_policy(struct reader *r, const struct fdt_property *p,
 static enum err vm_no_memory(struct reader *r, const struct fdt_property *p, int len, void *out)
 {
 	return read_policy(r, "no-memory", "nomem", p, len, out);
+}
+
+static enum err vm_dedup(struct reader *r, const struct fdt_property *p, int len, void *out)
+{
+	return read_policy(r, "dedup", "dedup", p, len, out);
 }
 
 static enum err vm_compatible(struct reader *r, const struct fdt_property *p, int len, void *out)
@@ -187,6 +198,7 @@ static const struct prop vm_props[] = {
 	{ "time", vm_time },
 	{ "memory-policy", vm_memory_policy },
 	{ "no-memory", vm_no_memory },
+	{ "dedup", vm_dedup },
 	{ "phandle", NULL },
 };
 
@@ -317,6 +329,7 @@ static enum err read_vm(struct reader *r, int node, const char *name, struct bun
 	strcpy(c->name, name);
 	c->n_vcpus = 1;
 	c->bootargs = "";
+	c->policy.dedup = DEDUP_POLICY_DEFAULT;
 	e = read_props(r, node, vm_props, ARRAY_LEN(vm_props), v);
 	if (e != ERR_OK)
 		return e;

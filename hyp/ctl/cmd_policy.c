@@ -8,6 +8,7 @@
 #include "ctl/names.h"
 #include "ctl/policy.h"
 #include "vm/admission.h"
+#include "vm/dedup.h"
 
 static enum err read_word(struct cmd *c, const char *word, struct vm_policy *p)
 {
@@ -15,12 +16,16 @@ static enum err read_word(struct cmd *c, const char *word, struct vm_policy *p)
 	size_t name_len = value ? (size_t)(value - word) : strlen(word);
 	const struct policy_option *o = policy_find(word, name_len);
 	char words[CMD_LINE_LEN / 2];
+	enum err e;
 
 	if (!o)
 		return cmd_fail(c, ERR_INVAL, "no policy \"%.*s\"; try help policy",
 		                (int)u64_min(name_len, 40), word);
-	if (value && policy_set(p, o, value + 1) == ERR_OK)
-		return ERR_OK;
+	e = value ? policy_set(p, o, value + 1) : ERR_INVAL;
+	if (e == ERR_OK)
+		return e;
+	if (e == ERR_LIMIT)
+		return cmd_fail(c, e, "%s: there are %u domains already", word, DEDUP_NAMES_MAX);
 	policy_list_words(o, words, sizeof(words));
 	return cmd_fail(c, ERR_INVAL, "%s= wants %s", o->name, words);
 }
@@ -29,7 +34,8 @@ static void show(struct cmd *c, const struct vm *vm, const struct vm_policy *p)
 {
 	cmd_printf(c, "%s:", vm->name);
 	for (u32 i = 0; i < policy_n_options; i++)
-		cmd_printf(c, " %s=%s", policy_options[i].name, policy_word(p, &policy_options[i]));
+		cmd_printf(c, " %s=%s", policy_options[i].name,
+		           policy_word(p, &policy_options[i]).s);
 	cmd_printf(c, "\n");
 }
 
@@ -62,7 +68,7 @@ static enum err run_policy(struct cmd *c)
 
 static const struct command commands[] = {
 	{ "policy", "VM [NAME=WORD ...]",
-	  "show or set how Pando treats a VM: time=continue|jump memory=overcommit|reserve nomem=pause|kill",
+	  "show or set how Pando treats a VM: time=continue|jump memory=overcommit|reserve nomem=pause|kill dedup=off|zero|family|domain:NAME",
 	  1, CMD_WORDS_MAX, run_policy },
 };
 

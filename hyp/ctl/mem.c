@@ -21,7 +21,7 @@
 #define FAMILIES_SHOWN 16U
 
 struct family {
-	u32 id;
+	u64 id;
 	u32 n_vms;
 	char name[VM_NAME_LEN];
 	struct usage_sum sum;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The words of struct vm_policy: one table for the bundle's properties and for the
- * command `policy`, which take the same names and values.
+ * command `policy`, which take the same names and values.  A word that ends in a colon
+ * is followed by the name of a merge domain: "domain:web".
  */
 #ifndef CTL_POLICY_H
 #define CTL_POLICY_H
@@ -22,13 +23,18 @@ extern const u32 policy_n_options;
 /* NULL: there is no such option. */
 const struct policy_option *policy_find(const char *name, size_t len);
 
-/* ERR_INVAL: the option has no such word. */
+#define POLICY_WORD_LEN 32U
+struct policy_word {
+	char s[POLICY_WORD_LEN];
+};
+
+/* ERR_INVAL: the option has no such word, or the domain's name is none; ERR_LIMIT: too many domains. */
 enum err must_check policy_set(struct vm_policy *p, const struct policy_option *o,
                                const char *word);
 
-const char *policy_word(const struct vm_policy *p, const struct policy_option *o);
+struct policy_word policy_word(const struct vm_policy *p, const struct policy_option *o);
 
-/* "continue or jump" */
+/* "continue or jump"; "..., family or domain:NAME" */
 void policy_list_words(const struct policy_option *o, char *buf, size_t len);
 
 #endif

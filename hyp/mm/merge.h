@@ -77,6 +77,16 @@ void scan_once(void);
 /* All pages of a space whose vCPUs stand still, as if none were dirty: before a freeze. */
 void scan_compact(struct space *s);
 
+/* What the merged pages save at this moment: one frame each.  No space may change meanwhile, as for an audit. */
+struct merge_saved {
+	u64 zero, back; /* given up for the zero frame; for a slot of the template */
+	u64 merged;     /* for a keeper */
+};
+void merge_saved(struct merge_saved *m);
+
+/* How many frames scan_unmerge() may want. */
+u64 scan_n_given(struct space *s);
+
 /* Gives a space frames of its own for all that the scanner has taken away from it.  ERR_NOMEM: they do not fit;
  * nothing has changed. */
 enum err must_check scan_unmerge(struct space *s);

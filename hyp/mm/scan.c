@@ -329,7 +329,7 @@ static bool next_given(struct space *s, gpa_t *gpa)
 	return false;
 }
 
-static u64 count_given(struct space *s)
+u64 scan_n_given(struct space *s)
 {
 	gpa_t gpa = GPA(0);
 	u64 n = 0;
@@ -347,7 +347,7 @@ enum err scan_unmerge(struct space *s)
 	enum err e = ERR_OK;
 	bool more = true;
 
-	if (count_given(s) > frame_n_for_guests())
+	if (scan_n_given(s) > frame_n_for_guests())
 		return ERR_NOMEM;
 	while (e == ERR_OK && more) {
 		lock_acquire(&s->lock);

@@ -16,7 +16,7 @@ static struct spinlock list_lock = LOCK_INIT(LOCK_SPACES);
 static LIST_HEAD(, space) spaces = LIST_HEAD_INITIALIZER(spaces);
 static struct space *cursor;                  /* list_lock: the scanner's next; NULL: the first */
 static _Atomic(struct space *) at_the_cursor; /* what the scanner is in now; set under list_lock */
-static _Atomic u32 last_family;
+static _Atomic u64 last_family;
 
 void space_init_all(void)
 {

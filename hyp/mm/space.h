@@ -49,7 +49,7 @@ struct space {
 	struct table *root;                      /* s */
 	struct region region[SPACE_REGIONS_MAX]; /* I: RAM first */
 	u32 n_regions;                           /* I: one at least */
-	u32 family;                              /* I: whose ancestor by space_init() is the same */
+	u64 family;                              /* I: whose ancestor by space_init() is the same */
 	bool frozen;                             /* s: a template; never written again */
 	u8 n_tables_when_short;                  /* s: what it has had of the tables' reserve */
 	enum frame_use use;                      /* s: FRAME_PROMISED: it is reserved */

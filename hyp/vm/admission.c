@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include "mm/frame.h"
+#include "vm/dedup.h"
 
 static u64 wanted, left; /* frames, of the last one refused */
 
@@ -20,6 +21,12 @@ enum err admission_take(struct vm *vm)
 	if (!vm_console_prepare(vm) || promise_make(&vm->space) != ERR_OK)
 		return refuse(promise_worst(&vm->space));
 	return ERR_OK;
+}
+
+enum err admission_admit(struct vm *vm)
+{
+	dedup_apply(&vm->space, &vm->policy);
+	return vm->policy.memory == MEMORY_RESERVE ? admission_take(vm) : ERR_OK;
 }
 
 enum err admission_renew(struct vm *vm, u32 n)
@@ -42,6 +49,7 @@ enum err admission_set_policy(struct vm *vm, const struct vm_policy *p)
 		return e;
 	lock_acquire(&vm->lock);
 	vm->policy = *p;
+	dedup_apply(&vm->space, p);
 	lock_release(&vm->lock);
 	return ERR_OK;
 }

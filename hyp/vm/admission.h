@@ -15,7 +15,10 @@
 /* Promises the worst case to a VM that is being made, or lives.  ERR_RESERVE. */
 enum err must_check admission_take(struct vm *vm);
 
-/* The same anew for a VM that stands still, before a reset (`n` = 1) or a fork (2); of a VM that is not reserved:
+/* Makes the policy of a VM that is being made take effect on its space.  ERR_RESERVE. */
+enum err must_check admission_admit(struct vm *vm);
+
+/* The same promise anew for a VM that stands still, before a reset (`n` = 1) or a fork (2); of a VM that is not reserved:
  * nothing.  ERR_RESERVE. */
 enum err must_check admission_renew(struct vm *vm, u32 n);
 

@@ -27,10 +27,23 @@ enum nomem_policy {
 	NOMEM_KILL,
 };
 
+/* Which pages of the VM the merge scanner may give to others, if they hold the same. */
+enum dedup_policy {
+	DEDUP_WITH_NONE,
+	DEDUP_WITH_ZERO, /* zeroes, and what is as in its own template: nothing that a neighbour wrote */
+	DEDUP_WITH_FAMILY, /* those of all that descends from the same booted VM */
+	DEDUP_WITH_DOMAIN, /* those of all that name the same domain */
+};
+
+/* What a bundle that says nothing gets. */
+#define DEDUP_POLICY_DEFAULT DEDUP_WITH_NONE
+
 struct vm_policy {
 	u8 time;   /* enum time_policy */
 	u8 memory; /* enum memory_policy */
 	u8 nomem;  /* enum nomem_policy */
+	u8 dedup;  /* enum dedup_policy */
+	u8 domain; /* of DEDUP_WITH_DOMAIN: see vm/dedup.h */
 };
 
 #endif

@@ -259,7 +259,7 @@ static enum err build(struct vm *vm, const struct vm_config *c, const char **why
 		vm->space.root = NULL;
 		return vm_refuse(ERR_NOMEM, why, "no memory for the VM's tables");
 	}
-	if (vm->policy.memory == MEMORY_RESERVE && admission_take(vm) != ERR_OK)
+	if (admission_admit(vm) != ERR_OK)
 		return vm_refuse(ERR_RESERVE, why, "%s", admission_why());
 	for (u32 i = 0; i < vm->n_vcpus; i++) {
 		vcpu_start_at(vm->vcpu[i], 0, 0);
