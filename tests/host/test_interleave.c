@@ -2,8 +2,9 @@
 /*
  * Fences and reuse with several harts in random interleavings (crew.h): the real memory core, compiled so that another
  * hart may go on at any access. Each hart runs vCPUs of some VM, takes their faults, copies for them, or controls: creates,
- * freezes, clones, forks, resets and kills VMs, and does the idle work. Each word of guest memory has one writer, and each
- * stored value is new; so what a load must find is known at every instant.
+ * freezes, clones, forks, resets and kills VMs, merges equal pages, and does the idle work. Each word of guest memory has
+ * one writer, and each stored value is new; so what a load must find is known at every instant. Pages become equal when
+ * Pando makes them so, while their VM stands still.
  *
  * Noticed are: a load that finds anything else; a store to a frame that the VM does not hold alone and writable; a fetch of
  * old code; a walk into what is no table any more; a wait that nobody ends; frames or counts that do not add up in the end.
@@ -12,6 +13,8 @@
  * (arch/lock.h), and then the test must fail: tests/mutate sees to that.
  */
 #include "crew.h"
+#include "crew_icache.h"
+#include "crew_scan.h"
 #include "mm_unit.h"
 
 #include "arch/phys.h"
@@ -23,7 +26,6 @@
 #define N_PHASES 3
 #define N_OPS    24 /* of each hart in a phase */
 #define HIGH     0xc0000000UL
-#define N_LINES  64U
 
 enum word { BY_VCPU0, BY_VCPU1, BY_VCPU2, BY_PANDO, CODE, N_WORDS };
 
@@ -41,17 +43,11 @@ struct guest {
 	u64 flux[N_PAGES]; /* what Pando is about to store to its word, 0 nothing */
 };
 
-/* A line of a hart's instruction cache. */
-struct line {
-	u64 hpa, value;
-	u32 n_fence_i;
-};
-
 static struct guest g[N_SPACES];
-static struct line icache[N_HARTS][N_LINES];
 static bool kicked[N_HARTS];
 static u64 serial;
 static u32 n_checked, n_faults, n_lives;
+static struct merge_stats merged; /* of all histories */
 
 static bool chance(u32 one_in)
 {
@@ -88,34 +84,11 @@ static void check_place(u32 k, u32 page, const u8 *at, bool is_store)
 	if (pte_hpa(leaf).v != ALIGN_DOWN(hpa.v, PAGE_SIZE) &&
 	    pte_hpa(leaf).v != ALIGN_DOWN(hpa.v, span))
 		crew_fail("vm %u page %u: writes a frame that it has no more", k, page);
-	if (!(leaf & PTE_W))
+	/* The scanner takes W away, and then fences. */
+	if (!(leaf & PTE_W) && !crew_scan_is_on())
 		crew_fail("vm %u page %u: writes a page that is not writable", k, page);
-	if (f->class == FRAME_COUNTED && atomic_load(&f->count) != 1)
+	if (f->class == FRAME_COUNTED && frame_refs(f) != 1 && !crew_scan_is_on())
 		crew_fail("vm %u page %u: writes a shared frame", k, page);
-}
-
-static struct line *line_of(u32 hart, u64 hpa)
-{
-	return &icache[hart][hpa / PAGE_SIZE % N_LINES];
-}
-
-/* An instruction cache keeps what it has until a fence.i. */
-static u64 fetched(u32 hart, const u64 *at)
-{
-	u64 hpa = ptr_hpa(at).v;
-	struct line *l = line_of(hart, hpa);
-
-	if (l->hpa != hpa || l->n_fence_i != mm_fences(hart, FAKE_FENCE_I))
-		*l = (struct line){ hpa, *at, mm_fences(hart, FAKE_FENCE_I) };
-	return l->value;
-}
-
-/* The guest has written code: it makes all its vCPUs' harts fetch anew. */
-static void remote_fence_i(const u64 *at)
-{
-	for (u32 h = 0; h < N_HARTS; h++)
-		if (line_of(h, ptr_hpa(at).v)->hpa == ptr_hpa(at).v)
-			line_of(h, ptr_hpa(at).v)->hpa = 0;
 }
 
 static void check_word(u32 k, u32 page, u32 word, u64 found)
@@ -145,11 +118,11 @@ static bool guest_access(u32 k, u32 v, u32 page, bool is_store)
 		check_word(k, page, word, words[word]);
 		words[word] = g[k].want[page][word] = ++serial;
 		if (word == CODE)
-			remote_fence_i(&words[CODE]);
+			icache_drop(&words[CODE]);
 	} else {
 		for (u32 word = 0; word < N_WORDS; word++)
 			check_word(k, page, word, words[word]);
-		check_word(k, page, CODE, fetched(fake_hart, &words[CODE]));
+		check_word(k, page, CODE, icache_fetch(fake_hart, &words[CODE]));
 	}
 	return true;
 }
@@ -354,6 +327,7 @@ static void op_create(void)
 	memset(g[k].want, 0, sizeof(g[k].want));
 	if (space_init(&g[k].s, r, 2) != ERR_OK)
 		crew_fail("no space");
+	g[k].s.merge = (struct merge_policy){ chance(4) ? DEDUP_ZERO : DEDUP_MERGE, 1 };
 	if (chance(2) && space_load(&g[k].s, GPA(RAM), image, sizeof(image)) != ERR_OK)
 		crew_fail("no image");
 	born(k, -1);
@@ -428,13 +402,54 @@ static void op_kill(void)
 	let_go(k);
 }
 
+/* One page of a VM that stands still; its code, too, which the VM will fetch anew. */
+static void overwrite(int k, u32 page, const u64 *words)
+{
+	enum err e;
+	u8 *at;
+
+	if (copy_to_guest(&g[k].s, GPA(page_gpa(page)), words, N_WORDS * sizeof(u64)) != ERR_OK)
+		crew_fail("vm %d page %u: no copy", k, page);
+	memcpy(g[k].want[page], words, N_WORDS * sizeof(u64));
+	lock_acquire(&g[k].s.lock);
+	e = space_pin_locked(&g[k].s, GPA(page_gpa(page)), ACCESS_READ, &at);
+	if (e != ERR_OK)
+		crew_fail("vm %d page %u: not there", k, page);
+	icache_drop((u64 *)(void *)at + CODE);
+	lock_release(&g[k].s.lock);
+}
+
+/* Some pages of a VM that stands still become zeroes, equal to many, or what another VM has there. */
+static void op_converge(void)
+{
+	static const u64 same[N_WORDS] = { 1, 2, 3, 4, 5 };
+	int k = claim(false);
+	u32 from = (u32)(fake_random() % N_SPACES);
+
+	if (k < 0)
+		return;
+	stop(k);
+	for (u32 p = 0; p < N_PAGES; p++) {
+		u64 words[N_WORDS] = { 0 };
+
+		if (chance(2))
+			continue;
+		if (chance(2))
+			memcpy(words, same, sizeof(words));
+		else if (chance(2) && g[from].live)
+			memcpy(words, g[from].want[p], sizeof(words));
+		overwrite(k, p, words);
+	}
+	let_go(k);
+}
+
 static void op_housekeeping(void)
 {
 	switch (fake_random() % 8) {
 	case 0: space_unload(); break;
 	case 1: space_relieve(); break;
 	case 2: space_reap(1); break;
-	default: space_idle_work();
+	default: crew_scan_idle();
 	}
 }
 
@@ -446,8 +461,12 @@ static void hart_main(u32 hart)
 	for (u32 n = 0; n < N_OPS; n++) {
 		u64 op = fake_random() % 100;
 
-		if (op < 50)
+		if (op < 36)
 			op_run();
+		else if (op < 41)
+			op_converge();
+		else if (op < 50)
+			crew_scan();
 		else if (op < 56)
 			op_create();
 		else if (op < 64)
@@ -500,26 +519,29 @@ static void run_history(u64 seed, u32 vmid_bits)
 {
 	const char *lock = getenv("PANDO_NO_LOCK");
 
-	mm_start(18, N_HARTS + 1);
+	mm_start(20, N_HARTS + 1);
 	machine.vmid_bits = vmid_bits;
 	tlb_init_all();
 	memset(g, 0, sizeof(g));
-	memset(icache, 0, sizeof(icache));
+	icache_reset();
 	serial = 0;
 	fake_seed(seed);
 	for (u32 phase = 0; phase < N_PHASES; phase++) {
 		fake_on_kick = on_kick;
 		fake_on_walk = walk_slowly;
+		fake_on_compare = crew_step;
 		crew_on_step = walk_ahead;
 		fake_rank_without_effect = lock ? (u32)atoi(lock) : 0;
 		crew_run(N_HARTS, hart_main, seed * N_PHASES + phase);
 		fake_on_walk = NULL;
+		fake_on_compare = NULL;
 		crew_on_step = NULL;
 		fake_on_kick = NULL;
 		fake_rank_without_effect = 0;
 		read_everything();
 		mm_audit();
 	}
+	crew_scan_add(&merged);
 	for (u32 k = 0; k < N_SPACES; k++)
 		if (g[k].live)
 			space_fini(&g[k].s);
@@ -538,10 +560,13 @@ static void histories(u64 first, u64 n, u32 vmid_bits)
 	first = number("PANDO_SEED", first);
 	n = number("PANDO_INTERLEAVINGS", replay ? 1 : getenv("PANDO_SOAK") ? 100 * n : n);
 	n_checked = n_faults = n_lives = 0;
+	merged = (struct merge_stats){ 0 };
 	for (u64 k = 0; k < n; k++)
 		run_history(first + k, vmid_bits);
 	/* Histories in which nothing happens would prove nothing. */
 	assert_true(n_faults > 20 * n && n_checked > 100 * n && n_lives > 4 * n);
+	assert_true(n < 40 ||
+	            (merged.zero > n && merged.merged > n && merged.back > n && merged.broken > n));
 }
 
 static void test_many_vmids(void **state)
