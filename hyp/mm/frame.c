@@ -438,9 +438,11 @@ void frame_put(struct frame *f)
 {
 	u32 before = atomic_fetch_sub_explicit(&f->count, 1, memory_order_acq_rel);
 
-	assert((u32)(before << 1) != 0 && f->class == FRAME_COUNTED);
-	if ((u32)(before << 1) == 2)
+	assert((u32)(before << 1) != 0);
+	if ((u32)(before << 1) == 2) {
+		assert(f->class == FRAME_COUNTED); /* others might free it at once */
 		frame_free(f);
+	}
 }
 
 void frame_flush_cache(void)

@@ -20,6 +20,13 @@ void crew_scan(void)
 	n_on--;
 }
 
+void crew_scan_compact(struct space *s)
+{
+	n_on++;
+	scan_compact(s);
+	n_on--;
+}
+
 void crew_scan_idle(void)
 {
 	fake_time += IDLE_TICKS;

@@ -5,8 +5,9 @@
 
 #include "mm/space.h"
 
-/* A few passes; idle work when the next pass may be due. */
+/* A few passes; one space, whose vCPUs stand still; idle work when the next pass may be due. */
 void crew_scan(void);
+void crew_scan_compact(struct space *s);
 void crew_scan_idle(void);
 
 /* Is some hart in one of these?  Then a page may lose W before the fence that says so. */

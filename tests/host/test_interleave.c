@@ -16,7 +16,6 @@
 #include "crew_icache.h"
 #include "crew_scan.h"
 #include "mm_unit.h"
-
 #include "arch/phys.h"
 
 #define N_HARTS  4
@@ -367,6 +366,8 @@ static void op_freeze(void)
 	if (k < 0)
 		return;
 	stop(k);
+	if (chance(2))
+		crew_scan_compact(&g[k].s);
 	space_freeze(&g[k].s);
 	g[k].frozen = true;
 	let_go(k);
