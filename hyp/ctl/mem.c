@@ -82,7 +82,7 @@ static void count_everything(struct cmd *c)
 	space_for_each(add_space, NULL);
 	usage_add_dying(&count.dying);
 	count.n_free = frame_n_free() - frame_n_pooled();
-	count.n_records = pool_n_frames() + frame_n_pooled();
+	count.n_records = pool_n_frames() + frame_n_pooled() + scan_bytes() / PAGE_SIZE;
 	usage_end();
 	still_end(c);
 	count.ticks = time_now() - start;

@@ -2,7 +2,7 @@
 /*
  * Buckets of four entries, found by the low bits of the hash, in chunks of up to
  * 2 MiB.  The number of buckets is a power of two.  When what is in use and still true, and what
- * found no place, is more than three quarters of all slots, index_tidy() makes as many as it takes.
+ * found no place, is more than half of all slots, index_tidy() makes as many as it takes.
  */
 #include "mm/index.h"
 
@@ -153,24 +153,24 @@ static void enter_again(struct index_slot *s, u64 *n)
 	index_put(index_bucket(s->hash), s->hash, frame_in(frame_map(), s->ppn));
 }
 
-/* More than three quarters of all slots? */
+/* More than half of all slots?  Then many a bucket has no room for what belongs there. */
 static bool is_much(u64 n, u32 log2)
 {
-	return 4 * n >= 3 * INDEX_SLOTS * BIT(log2);
+	return 2 * n >= INDEX_SLOTS * BIT(log2);
 }
 
 void index_tidy(void)
 {
 	u32 log2 = now.log2 ? now.log2 : FIRST_LOG2;
-	u64 n = n_entered + n_crowded;
+	u64 n_homeless = n_crowded, n = n_entered + n_homeless;
 	struct index bigger, old = now;
 
+	n_crowded = 0;
 	if (now.log2 ? !is_much(n, log2) : !is_wanted)
 		return;
 	n_entered = for_each_slot(&now, drop_if_untrue);
-	for (n = n_entered + n_crowded; log2 < LAST_LOG2 && is_much(n, log2); log2++)
+	for (n = n_entered + n_homeless; log2 < LAST_LOG2 && is_much(n, log2); log2++)
 		continue;
-	n_crowded = 0;
 	if (log2 == now.log2 || !alloc_chunks(&bigger, log2))
 		return;
 	now = bigger;

@@ -23,7 +23,7 @@
 #include "mm/space.h"
 #include "mm/table.h"
 
-#define N_SAMPLES  32U
+#define N_SAMPLES  16U
 #define BATCH_MAX  32U
 #define GROUP      8U
 #define WAIT       4U  /* visits without a write before a page that broke is looked at again */

@@ -51,6 +51,12 @@ def memory(series):
     return line("Memory per clone of the Debian guest", "moment in its life", labels, kib, "KiB")
 
 
+def dedup(series):
+    labels = [label for label, _ in next(iter(series.values()))]
+    mib = {what: [round(n / (1 << 20)) for _, n in points] for what, points in series.items()}
+    return line("Memory of clones that diverge, converge and are merged", "moment", labels, mib, "MiB")
+
+
 def draw(curves, folder):
     """Draws what has been measured of `curves` ({name: what its chart wants}) as folder/bench-NAME.svg; the paths."""
     kinds = {
@@ -59,6 +65,7 @@ def draw(curves, folder):
         "depth": lambda curve: clone_call("Clone call over the depth of the family", "clones of clones", curve),
         "breaks": lambda curve: bars("Exits and breaks, by class", curve),
         "memory": memory,
+        "dedup": dedup,
     }
     paths = []
     for name in curves.keys() & kinds.keys():

@@ -12,6 +12,7 @@ import time
 
 import breaks
 import clones
+import dedup
 import harts
 import lifecycle
 import linux
@@ -23,6 +24,7 @@ GROUPS = {
     "breaks": ("exits and breaks: instructions, one hart", breaks.run, False),
     "clones": ("clone call: instructions, one hart", clones.run, False),
     "lifecycle": ("fork, reset, destroy: instructions, one hart", lifecycle.run, False),
+    "dedup": ("the merge scanner: instructions, one hart", dedup.run, False),
     "harts": ("more harts, and a storm", harts.run, False),
     "linux": ("the Debian guest", linux.run, True),
 }
