@@ -338,15 +338,18 @@ static NOINLINE u64 run_timers(struct runq *q, bool is_busy)
 			next = t->deadline;
 			break;
 		}
-		/* Due, but if its vsie does not enable the timer, it sleeps on without one. */
 		timerq_remove(&q->timers, t);
 		if (atomic_load(&v->holds) == HOLD_GATE && !(gate_try(v) && vcpu_can_run(v))) {
 			settle_timer(q, v);
 			continue;
 		}
+		/* Not due any more: guest time has stood still since it was queued.  But due, and its
+		 * vsie does not enable the timer: it sleeps on without one. */
 		if (vcpu_can_run(v)) {
 			enqueue(q, v, false);
 			n_woken++;
+		} else if (vcpu_wake_ticks(v) > time_now()) {
+			settle_timer(q, v);
 		}
 	}
 	lock_release(&q->lock);

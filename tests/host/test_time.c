@@ -127,6 +127,36 @@ static void test_a_sleeper_does_not_wait(void **state)
 	assert_int_equal(vcpu_time(v), 1000);
 }
 
+/* Its timer was queued while the VM waited for a first turn, which was its sibling's: guest time has stood still
+ * since, and the timer is not due when the hart thinks so. */
+static void test_a_sleeper_beside_one_that_waits(void **state)
+{
+	struct vm *vm;
+	struct vcpu *v, *sibling;
+
+	(void)state;
+	fake_boot(1);
+	vm = fake_vm_run("vm", 2);
+	v = first(vm);
+	sibling = vm->vcpu[1];
+	turn(vm);
+	vcpu_unhold(sibling, HOLD_STOPPED);
+	vcpu_set_timer(v, 1000);
+	v->csrs.vsie = HVIP_VSTIP >> 1;
+	v->in_wfi = true;
+	vm_pause(vm);
+	assert_int_equal(vm_run(vm), ERR_OK);
+	fake_time += 600;
+	vcpu_load(sibling);
+	vcpu_unload(sibling);
+	fake_time += 500;
+	sched_timer(NULL, TIME_NEVER);
+	assert_int_equal(atomic_load(&v->state), SCHED_ASLEEP);
+	fake_time += 500;
+	sched_timer(NULL, TIME_NEVER);
+	assert_int_equal(atomic_load(&v->state), SCHED_QUEUED);
+}
+
 static void test_jump(void **state)
 {
 	struct vm *t, *c;
@@ -453,6 +483,7 @@ int main(void)
 		cmocka_unit_test(test_continue),
 		cmocka_unit_test(test_continue_from_the_first_turn),
 		cmocka_unit_test(test_a_sleeper_does_not_wait),
+		cmocka_unit_test(test_a_sleeper_beside_one_that_waits),
 		cmocka_unit_test(test_jump),
 		cmocka_unit_test(test_jump_meets_a_slow_clock),
 		cmocka_unit_test(test_no_storm_after_a_jump),
