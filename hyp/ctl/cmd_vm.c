@@ -76,9 +76,37 @@ static enum err freeze(struct cmd *c, struct vm *vm)
 	return e;
 }
 
+/* Pages that gave up their frame. */
+static u64 n_given_up(void)
+{
+	struct merge_stats st;
+
+	scan_stats(&st);
+	return st.zero + st.back + st.merged;
+}
+
+static enum err freeze_compact(struct cmd *c, struct vm *vm)
+{
+	u64 start = time_now(), before = n_given_up();
+	enum err e;
+
+	if (vm->policy.dedup == DEDUP_WITH_NONE)
+		return cmd_fail(c, ERR_STATE, "%s: its policy is dedup=off", vm->name);
+	e = vm_freeze_compact(vm);
+	if (e == ERR_OK)
+		cmd_printf(c, "%s: a template after %s, %s smaller\n", vm->name,
+		           fmt_ticks(time_now() - start).s,
+		           fmt_bytes((n_given_up() - before) * PAGE_SIZE).s);
+	return e;
+}
+
 static enum err run_freeze(struct cmd *c)
 {
-	return cmd_on_vm(c, freeze);
+	bool compact = cmd_take_flag(c, "--compact");
+
+	if (c->n_args != 1)
+		return cmd_fail(c, ERR_INVAL, "usage: freeze VM [--compact]");
+	return cmd_on_vm(c, compact ? freeze_compact : freeze);
 }
 
 static enum err fork_vm(struct cmd *c, struct vm *vm)
@@ -172,7 +200,9 @@ static const struct command commands[] = {
 	{ "vcpus", "[VM]", "what the vCPUs do", 0, 1, vcpus_run },
 	{ "boot", "NAME [-n N]", "boot a VM of the bundle, to where it says READY", 1, 3,
 	  run_boot },
-	{ "freeze", "VM", "make a VM a template: it never runs again", 1, 1, run_freeze },
+	{ "freeze", "VM [--compact]",
+	  "make a VM a template: it never runs again; --compact: merge its equal pages first", 1, 2,
+	  run_freeze },
 	{ "clone", "TEMPLATE [-n N]", "start new VMs where the template was frozen", 1, 3,
 	  run_clone },
 	{ "fork", "VM", "split a running VM in two", 1, 1, run_fork },

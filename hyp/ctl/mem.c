@@ -7,14 +7,14 @@
  * common but the memory, so where they differ somebody has miscounted.
  *
  * Frames that more than one VM reaches belong to no VM, but to a family: all that descends
- * from one booted VM.  Nobody else can share them.
+ * from one booted VM.  Only the merge scanner lets families share, in a named domain: such a frame
+ * is counted where it is first met.
  */
 #include <string.h>
 #include "ctl/fmt.h"
 #include "ctl/mem.h"
 #include "ctl/names.h"
 #include "ctl/still.h"
-#include "mm/pool.h"
 #include "mm/usage.h"
 #include "vm/device.h"
 
@@ -82,7 +82,7 @@ static void count_everything(struct cmd *c)
 	space_for_each(add_space, NULL);
 	usage_add_dying(&count.dying);
 	count.n_free = frame_n_free() - frame_n_pooled();
-	count.n_records = pool_n_frames() + frame_n_pooled() + scan_bytes() / PAGE_SIZE;
+	count.n_records = usage_n_records();
 	usage_end();
 	still_end(c);
 	count.ticks = time_now() - start;
@@ -199,13 +199,14 @@ void mem_show_usage(struct cmd *c, struct vm *vm)
 	struct space_usage u;
 
 	space_usage_next(&vm->space, &u);
-	cmd_printf(c,
-	           "  memory: %s private, %s shared, %lu zero pages, %s retained, %s of tables; "
-	           "RAM %s\n",
-	           fmt_bytes(u.private_frames * PAGE_SIZE).s,
-	           fmt_bytes(u.shared_frames * PAGE_SIZE).s, u.zero_pages,
-	           fmt_bytes(u.retained_frames * PAGE_SIZE).s,
-	           fmt_bytes(u.table_frames * PAGE_SIZE).s, fmt_bytes(vm->ram.len).s);
+	cmd_printf(
+		c,
+		"  memory: %s private, %s shared, %s merged, %lu zero pages, %s retained, %s of tables; "
+		"RAM %s\n",
+		fmt_bytes(u.private_frames * PAGE_SIZE).s, fmt_bytes(u.shared_frames * PAGE_SIZE).s,
+		fmt_bytes(u.merged_frames * PAGE_SIZE).s, u.zero_pages,
+		fmt_bytes(u.retained_frames * PAGE_SIZE).s, fmt_bytes(u.table_frames * PAGE_SIZE).s,
+		fmt_bytes(vm->ram.len).s);
 }
 
 /* A record is a frame, with the first vCPU in it. */

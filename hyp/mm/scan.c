@@ -252,17 +252,20 @@ u64 scan_deadline(void)
 
 	if (atomic_load(&is_off) || r == 0)
 		return TIME_NEVER;
-	return u64_max(atomic_load(&earned_at) + time_ns_to_ticks(CREDIT_NS) * 1000 / r,
+	return u64_max(atomic_load(&earned_at) + (time_ns_to_ticks(CREDIT_NS) * 1000 + r - 1) / r,
 	               atomic_load(&next_pass));
 }
 
 void scan_busy(void)
 {
-	u64 start = time_now(), budget = credit(start);
+	u64 start = time_now(), budget = time_ns_to_ticks(CREDIT_NS);
 
-	if (!is_due() || budget < time_ns_to_ticks(CREDIT_NS) || !lock_try(&scan_lock))
+	if (!is_due() || credit(start) < budget)
 		return;
-	budget = time_ns_to_ticks(CREDIT_NS); /* what was not spent in time is gone */
+	/* What was not spent in time is gone; and while one hart scans, the others need not ask. */
+	atomic_store(&earned_at, start);
+	if (!lock_try(&scan_lock))
+		return;
 	while (time_now() - start < budget && step())
 		continue;
 	atomic_store(&earned_at, time_now());

@@ -13,6 +13,8 @@
 #include "mm/usage.h"
 
 #include <string.h>
+#include "mm/index.h"
+#include "mm/pool.h"
 #include "mm/table.h"
 
 static u32 this_round;
@@ -276,4 +278,9 @@ void usage_add_dying(struct usage_sum *sum)
 void usage_end(void)
 {
 	space_allow_work();
+}
+
+u64 usage_n_records(void)
+{
+	return pool_n_frames() + frame_n_pooled() + index_bytes() / PAGE_SIZE;
 }

@@ -49,4 +49,7 @@ void usage_add(struct space *s, struct usage_sum *sum);
 void usage_add_dying(struct usage_sum *sum);
 void usage_end(void);
 
+/* Frames of records (FRAME_POOL), by those who hand them out: pools, what is kept ready, the scanner's index. */
+u64 usage_n_records(void);
+
 #endif

@@ -35,6 +35,7 @@ static void poll(void)
 {
 	space_reap(BUSY_REAP_BUDGET);
 	nomem_poll();
+	scan_busy();
 	if (run_ops->wanted())
 		run_ops->poll();
 }
@@ -96,11 +97,14 @@ static void enter_guest(struct vcpu *v, struct guest_exit *x)
 	                      memory_order_relaxed); /* after the window closed */
 }
 
-/* What people type and what control waits for comes with an interrupt of this hart; all that a guest
- * itself can cause is an event. */
-static bool control_is_wanted(const struct guest_exit *x)
+/* What people type, what control waits for and the merge scanner's turn come with an interrupt of this hart;
+ * all that a guest itself can cause is an event. */
+static bool poll_is_wanted(const struct guest_exit *x)
 {
-	return x->scause & CAUSE_IRQ ? run_ops->wanted() : vm_has_events() && run_ops->wanted();
+	if (!(x->scause & CAUSE_IRQ))
+		return vm_has_events() && run_ops->wanted();
+	return run_ops->wanted() ||
+	       (x->scause == (CAUSE_IRQ | IRQ_S_TIMER) && time_now() >= scan_deadline());
 }
 
 /* One trip through the door, the guest and the handler of its exit. */
@@ -112,10 +116,10 @@ static enum next run_once(struct vcpu *v)
 	if (!vcpu_door(v))
 		return NEXT_RESCHED;
 	if (sched_timer_is_stale())
-		sched_timer(v, poll_deadline());
+		sched_timer(v, u64_min(poll_deadline(), scan_deadline()));
 	enter_guest(v, &x);
 	next = exit_handle(v, &x);
-	if (next == NEXT_RESUME && control_is_wanted(&x))
+	if (next == NEXT_RESUME && poll_is_wanted(&x))
 		return NEXT_RESCHED;
 	return next;
 }

@@ -29,18 +29,30 @@
 
 static _Atomic u32 last_generation;
 
-enum err vm_freeze(struct vm *vm)
+static enum err freeze(struct vm *vm, bool compact)
 {
 	struct time_cost start;
 
 	if (vm_quiesce(vm, STATES_ALIVE) != ERR_OK)
 		return ERR_STATE;
 	start = time_cost_now();
+	if (compact)
+		scan_compact(&vm->space);
 	space_freeze(&vm->space);
 	atomic_store(&vm->state, VM_TEMPLATE);
 	vm->stats.freeze = time_cost_since(start);
 	lock_release(&vm->lock);
 	return ERR_OK;
+}
+
+enum err vm_freeze(struct vm *vm)
+{
+	return freeze(vm, false);
+}
+
+enum err vm_freeze_compact(struct vm *vm)
+{
+	return freeze(vm, true);
 }
 
 /* One more, in text: nothing is divided, and most often just the last digit changes. */

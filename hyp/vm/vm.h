@@ -147,6 +147,10 @@ void vm_pause(struct vm *vm);
 /* New, running or paused VM -> template.  ERR_STATE if it is off, dying or already one. */
 enum err must_check vm_freeze(struct vm *vm);
 
+/* The same, after the merge scanner has gone through the VM's memory as its policy allows: clones are to
+ * begin with what is left. */
+enum err must_check vm_freeze_compact(struct vm *vm);
+
 /* Template -> new VM, not yet running (vm_run).  Constant time.  ERR_STATE, ERR_NOMEM. */
 enum err must_check vm_clone(struct vm *template, struct vm **out);
 

@@ -179,6 +179,12 @@ enum err vm_freeze(struct vm *vm)
 	return ERR_OK;
 }
 
+enum err vm_freeze_compact(struct vm *vm)
+{
+	scan_compact(&vm->space);
+	return vm_freeze(vm);
+}
+
 /* vm/nomem.h: fc.stuck is the VM that has to give way. */
 
 u64 nomem_deadline(void)

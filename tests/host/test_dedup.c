@@ -97,6 +97,22 @@ static void test_dedup(void **state)
 	assert_int_equal(saved_now(), 0);
 }
 
+static void test_compact(void **state)
+{
+	(void)state;
+	fake_type("boot linux\r");
+	put_page(fc.vms[0], 0, 'x');
+	put_page(fc.vms[0], 1, 'x');
+	put_page(fc.vms[0], 2, 0);
+	assert_has(fake_type("freeze linux --compact\r"), "error: linux: its policy is dedup=off");
+	fake_type("policy linux dedup=family\r");
+	assert_has(fake_type("freeze linux --compact\r"), "linux: a template after ");
+	assert_in_range(saved_now(), 2, 1000);
+	assert_has(fake_type("mem linux\r"), "8 KiB merged");
+	assert_has(fake_type("mem\r"), "counted in"); /* with the index */
+	assert_null(strstr(fc.screen, "DIFFERENT"));
+}
+
 static void test_dedup_switches(void **state)
 {
 	(void)state;
@@ -130,6 +146,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_dedup_policy),
 		TEST(test_dedup),
+		TEST(test_compact),
 		TEST(test_dedup_switches),
 	};
 

@@ -63,7 +63,7 @@ static void test_memory(void **state)
 	screen = fake_type("mem linux\r");
 	assert_has(
 		screen,
-		"0 B private, 64 KiB shared, 0 zero pages, 0 B retained, 0 B of tables; RAM 4 MiB\n");
+		"0 B private, 64 KiB shared, 0 B merged, 0 zero pages, 0 B retained, 0 B of tables; RAM 4 MiB\n");
 	assert_has(screen, "3 clones: 4 KiB private, 24 KiB of tables\n");
 	assert_has(screen, "  fixed: ");
 	fake_type("kill linux\r");
