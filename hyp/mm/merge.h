@@ -62,9 +62,6 @@ u32 scan_rate(void);
 
 void scan_stats(struct merge_stats *st);
 
-/* Memory that the scanner has for itself, besides its part of frames' and tables' records. */
-u64 scan_bytes(void);
-
 /* Idle work: the next piece of a pass, if it is time for one.  Returns whether there is more now. */
 bool scan_idle(void);
 

@@ -219,11 +219,6 @@ void scan_stats(struct merge_stats *st)
 	lock_release(&scan_lock);
 }
 
-u64 scan_bytes(void)
-{
-	return index_bytes();
-}
-
 static bool is_due(void)
 {
 	return !atomic_load(&is_off) && time_now() >= atomic_load(&next_pass);

@@ -50,7 +50,7 @@ def test_an_hour_in_the_freezer_and_a_pause(start, policy, away):
 @pytest.mark.parametrize("policy", ["continue", "jump"])
 def test_linux_after_an_hour(start, linux, policy):
     """Linux's own clock likewise; it does not make up for 900,000 ticks, nor complain."""
-    bootargs = "pando.mode=agent-idle loglevel=6"
+    bootargs = "pando.mode=agent-idle pando.log loglevel=6"
     pando = start(*linux(memory="128M", autoboot=0, bootargs=bootargs), harts=1, icount=True, mem="1G")
     pando.run("boot linux")
     pando.freeze_at_ready("linux", 300)
