@@ -12,7 +12,6 @@ from pando import BUILD, QEMU, qemu_version
 PAGE = 4096
 RECORD = PAGE  # a VM's
 EXACT = 116 << 10  # of a clone at its first answer, if no timer tick falls into it
-TICK = 0.004  # seconds from one timer tick of the guest to the next; READY comes right after one
 TICK_COSTS = 48 << 10
 PYTHON_INITRD = BUILD / "linux/python.cpio"
 QEMUS = [QEMU] if QEMU != "newest" or qemu_version() == qemu_version("system") else ["newest", "system"]
@@ -71,16 +70,14 @@ def test_memory_at_the_first_answer(start, agent, qemu):
 
 @pytest.mark.parametrize("qemu", QEMUS)
 def test_memory_in_a_plain_run(start, agent, qemu):
-    """A clone that has answered before its first timer tick is as small as in exact time; the tick has its own price."""
+    """By the wall clock a timer tick may come before the clone is on its way to NEXT, and dirties pages of its own."""
     pando, before = template(start, agent(), qemu=qemu, harts=1)
     for i in range(1, 6):
         pando.run("clone agent")
-        found = pando.line(rf"\bagent\.{i}: done after ([\d.]+) (\S+),", 60)
-        took = float(found[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1}[found[2]]
+        pando.line(rf"\bagent\.{i}: done after", 60)
         time.sleep(0.3)  # it has answered, and is on its way to NEXT
         pages, ranges = private_pages(pando, f"agent.{i}")
-        limit = EXACT if took < TICK else EXACT + TICK_COSTS
-        assert memory(pages, ranges) <= limit, f"{pages} private pages in {ranges} ranges after {took:.4f} s"
+        assert memory(pages, ranges) <= EXACT + TICK_COSTS, f"{pages} private pages in {ranges} ranges"
     pando.kill_all(before)
     pando.quit()
 
