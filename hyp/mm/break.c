@@ -387,6 +387,13 @@ enum err space_fault(struct space *s, gpa_t gpa, enum access access)
 	return e == ERR_NOMEM ? fault_again(s, gpa, access) : e;
 }
 
+enum err space_own_page(struct space *s, gpa_t gpa)
+{
+	enum err e = fault(s, gpa, ACCESS_WRITE);
+
+	return e == ERR_NOMEM ? fault_again(s, gpa, ACCESS_WRITE) : e;
+}
+
 enum err space_pin_locked(struct space *s, gpa_t gpa, enum access access, u8 **ptr)
 {
 	hpa_t hpa = frame_hpa(zero_frame);

@@ -357,7 +357,7 @@ enum err scan_unmerge(struct space *s)
 		more = next_given(s, &gpa);
 		lock_release(&s->lock);
 		if (more)
-			e = space_fault(s, gpa, ACCESS_WRITE);
+			e = space_own_page(s, gpa);
 		gpa.v += PAGE_SIZE;
 	}
 	return e;

@@ -129,6 +129,10 @@ bool space_has(const struct space *s, gpa_t gpa, u64 len);
  */
 enum err must_check space_fault(struct space *s, gpa_t gpa, enum access access);
 
+/* As a guest's store to memory of this space would do, for whoever has no guest at hand: so space_fault() has one
+ * caller, and is compiled into it. */
+enum err must_check space_own_page(struct space *s, gpa_t gpa);
+
 /* The same for Pando's own access on the guest's behalf, and the address of the byte: *ptr is valid,
  * to the end of its page, while the caller holds s->lock.  A read of an absent page gives zeroes and
  * changes nothing.  ERR_STATE: a write to a template. */
