@@ -43,6 +43,8 @@ def test_vector(start, linux):
     assert pando.line(VERDICT, 150).groups() == ("ok", "2")
     pando.prompt()
     pando.type("console linux\r")
+    pando.line("attached to linux", 30)
+    pando.type("\r")
     pando.line(r"^Enter 'help'", 60)
     pando.type("grep isa /proc/cpuinfo\r")
     pando.line(r"^isa\s*: rv64imafdcv_", 30)
