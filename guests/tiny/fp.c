@@ -51,22 +51,6 @@ static void test_fs(void)
 	check(fs() == FS_DIRTY, "FS = %lu after a write to clean registers", fs());
 }
 
-/* An exit of the kind that round selects. */
-static void leave(u64 round)
-{
-	switch (round % 4) {
-	case 0: (void)sbi_has(EID_TIME); break;
-	case 1:
-		sbi_set_timer(ticks() + ms(1));
-		csr_set(sie, 1UL << IRQ_TIMER);
-		wfi();
-		csr_clear(sie, 1UL << IRQ_TIMER);
-		break;
-	case 2: delay_ms(5); break;
-	default: (void)get8(0x10000005); break;
-	}
-}
-
 static void keep(void *arg)
 {
 	u64 seed = (u64)arg << 32 | this_hart()->id << 24,
@@ -75,13 +59,13 @@ static void keep(void *arg)
 	for (u64 round = 0; ticks() < end; round++) {
 		u64 fcsr = (round % 5) << 5 | (seed >> 32) % 32;
 		fp_fill(seed + round, fcsr);
-		leave(round);
+		leave_guest(round);
 		u64 n = fp_check(seed + round, fcsr);
 		check(n == 0, "hart %lu, round %lu: %lu registers lost", this_hart()->id, round, n);
 		/* A change to fcsr alone, while the registers are as they were. */
-		leave(1);
+		leave_guest(1);
 		csr_write(0x003, fcsr ^ 1);
-		leave(1);
+		leave_guest(1);
 		n = fp_check(seed + round, fcsr ^ 1);
 		check(n == 0, "hart %lu, round %lu: fcsr lost", this_hart()->id, round);
 		csr_write(0x003, 0);

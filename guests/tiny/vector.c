@@ -126,22 +126,6 @@ static void test_vs(u64 seed)
 	compare(seed, "after Off");
 }
 
-/* An exit of the kind that round selects. */
-static void leave(u64 round)
-{
-	switch (round % 4) {
-	case 0: (void)sbi_has(EID_TIME); break;
-	case 1:
-		sbi_set_timer(ticks() + ms(1));
-		csr_set(sie, 1UL << IRQ_TIMER);
-		wfi();
-		csr_clear(sie, 1UL << IRQ_TIMER);
-		break;
-	case 2: delay_ms(5); break;
-	default: (void)get8(0x10000005); break;
-	}
-}
-
 static void keep(void *arg)
 {
 	u64 seed = (u64)arg << 32 | this_hart()->id << 24,
@@ -149,13 +133,13 @@ static void keep(void *arg)
 	set_vs(VS_INITIAL);
 	for (u64 round = 0; ticks() < end; round++) {
 		fill(seed + round);
-		leave(round);
+		leave_guest(round);
 		compare(seed + round, "kept");
 		/* A change to nothing but a CSR, while the registers are as they were. */
-		leave(1);
+		leave_guest(1);
 		csrs[this_hart()->id].vcsr ^= 6;
 		csr_write(vcsr, csrs[this_hart()->id].vcsr);
-		leave(1);
+		leave_guest(1);
 		compare(seed + round, "vcsr written");
 	}
 }
@@ -167,7 +151,7 @@ static bool map_late(struct hart *h)
 		return false;
 	late_vstart = csr_read(vstart);
 	n_late++;
-	leave(1);
+	leave_guest(1);
 	check(csr_read(vstart) == late_vstart, "vstart was %lu, and is %lu after a sleep",
 	      late_vstart, csr_read(vstart));
 	*late_pte = late_pa >> 12 << 10 | PTE_RW | PTE_V;
@@ -180,7 +164,7 @@ static void set_bytes(u64 n)
 {
 	v_set(n, E8_M8);
 	set_vs(VS_CLEAN);
-	leave(1);
+	leave_guest(1);
 }
 
 static void unmap_late(void)

@@ -173,7 +173,7 @@ static void count_entries(struct audit *a, struct table *t, bool exclusive)
 	u32 n = t->level == 2 ? ROOT_ENTRIES : N_ENTRIES;
 
 	a->r->tables++;
-	a->n_table_frames += t->level == 2 ? BIT(ROOT_ORDER) : 1;
+	a->n_table_frames += table_n_frames(t);
 	if (t->armed && !exclusive)
 		fault(a, "armed and shared table", ptr_hpa(t->pte).v);
 	if (!t->armed && has_armed_entries(t))
@@ -276,9 +276,7 @@ void audit_run(struct audit_result *r)
 	struct audit a = { .r = r };
 
 	memset(r, 0, sizeof(*r));
-	for (u32 tries = 0; space_reap(1024) && tries < 1000; tries++)
-		hart_relax();
-	space_hold_off_work();
+	space_settle_work();
 	frame_for_each(clear_frame, &a);
 	frame_for_each(clear_contiguous, &a);
 	space_for_each(count_space, &a);

@@ -355,13 +355,13 @@ static enum err map_zero_locked(struct space *s, gpa_t gpa)
 	}
 	if (e != ERR_OK)
 		return e;
-	table_set(t, pte_index(gpa, 0), pte_make(frame_hpa(zero_frame), PTE_READ_ONLY | KIND_ZERO));
+	table_set(t, pte_index(gpa, 0), space_zero_entry());
 	tlb_fence_local(&s->tlb, gpa);
 	s->breaks[BREAK_ZERO_MAP]++;
 	return ERR_OK;
 }
 
-static inline enum err fault(struct space *s, gpa_t gpa, enum access access)
+static inline enum err try_fault(struct space *s, gpa_t gpa, enum access access)
 {
 	enum err e;
 
@@ -373,25 +373,27 @@ static inline enum err fault(struct space *s, gpa_t gpa, enum access access)
 
 static COLD enum err fault_again(struct space *s, gpa_t gpa, enum access access)
 {
-	return space_relieve() ? fault(s, gpa, access) : ERR_NOMEM;
+	return space_relieve() ? try_fault(s, gpa, access) : ERR_NOMEM;
+}
+
+static inline enum err fault(struct space *s, gpa_t gpa, enum access access)
+{
+	enum err e = try_fault(s, gpa, access);
+
+	return e == ERR_NOMEM ? fault_again(s, gpa, access) : e;
 }
 
 enum err space_fault(struct space *s, gpa_t gpa, enum access access)
 {
-	enum err e;
-
 	/* RAM comes first, and is what nearly every fault is about. */
 	if (gpa.v - s->region[0].base.v >= s->region[0].len && !space_has(s, gpa, 1))
 		return ERR_RANGE;
-	e = fault(s, gpa, access);
-	return e == ERR_NOMEM ? fault_again(s, gpa, access) : e;
+	return fault(s, gpa, access);
 }
 
 enum err space_own_page(struct space *s, gpa_t gpa)
 {
-	enum err e = fault(s, gpa, ACCESS_WRITE);
-
-	return e == ERR_NOMEM ? fault_again(s, gpa, ACCESS_WRITE) : e;
+	return fault(s, gpa, ACCESS_WRITE);
 }
 
 enum err space_pin_locked(struct space *s, gpa_t gpa, enum access access, u8 **ptr)

@@ -436,13 +436,8 @@ void frame_free_run(struct frame_run *run)
 
 void frame_put(struct frame *f)
 {
-	u32 before = atomic_fetch_sub_explicit(&f->count, 1, memory_order_acq_rel);
-
-	assert((u32)(before << 1) != 0);
-	if ((u32)(before << 1) == 2) {
-		assert(f->class == FRAME_COUNTED); /* others might free it at once */
+	if (frame_drop(f))
 		frame_free(f);
-	}
 }
 
 void frame_flush_cache(void)

@@ -126,7 +126,20 @@ static inline void frame_get(struct frame *f)
 	atomic_fetch_add_explicit(&f->count, 1, memory_order_relaxed);
 }
 
-/* Drops one reference of a counted frame; the last one frees it. */
+/* Drops one reference of a counted frame, keeper or not.  True: it was the last, and the frame is the
+ * caller's to free. */
+static inline bool must_check frame_drop(struct frame *f)
+{
+	u32 before = atomic_fetch_sub_explicit(&f->count, 1, memory_order_acq_rel);
+
+	assert((u32)(before << 1) != 0);
+	if ((u32)(before << 1) != 2)
+		return false;
+	assert(f->class == FRAME_COUNTED); /* while others hold it, it may go at any moment */
+	return true;
+}
+
+/* The same, and frees it. */
 void frame_put(struct frame *f);
 
 /* Frames that are given back together and follow one another in memory, so that the buddy system is
@@ -150,13 +163,8 @@ static inline void frame_free_into(struct frame_run *run, struct frame *f)
 /* As frame_put(), by way of `run`. */
 static inline void frame_put_into(struct frame_run *run, struct frame *f)
 {
-	u32 before = atomic_fetch_sub_explicit(&f->count, 1, memory_order_acq_rel);
-
-	assert((u32)(before << 1) != 0);
-	if ((u32)(before << 1) == 2) {
-		assert(f->class == FRAME_COUNTED); /* others might free it at once */
+	if (frame_drop(f))
 		frame_free_into(run, f);
-	}
 }
 
 /* Are all frames that guests may have gone? Cheap, and may be a moment old. */

@@ -16,7 +16,6 @@
  */
 #include "mm/merge.h"
 
-#include <string.h>
 #include "arch/page.h"
 #include "arch/phys.h"
 #include "mm/index.h"

@@ -28,7 +28,7 @@ static bool is_own_leaf(const struct table *t, u64 pte, u32 level)
 		return !block_is_shared(block_behind(pte));
 	if (pte_kind(pte) == KIND_PIECE)
 		return !block_is_shared(t->block);
-	return atomic_load_explicit(&frame_of(pte_hpa(pte))->count, memory_order_relaxed) == 1;
+	return frame_refs(frame_of(pte_hpa(pte))) == 1;
 }
 
 static struct span span_at(const struct space *s, gpa_t gpa)

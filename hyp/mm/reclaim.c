@@ -18,7 +18,7 @@ static _Atomic u32 dissolve_wanted; /* some space has ended: blocks may have one
  * is not looked at, so that a clone that has written nothing costs nothing. */
 static u64 dissolve_below(struct table *t)
 {
-	u32 lo = t->level == 2 ? t->lo : 0, hi = t->level == 2 ? t->hi : N_ENTRIES;
+	u32 lo = table_lo(t), hi = table_hi(t);
 	u64 n_freed = 0;
 
 	if (table_is_shared(t))
@@ -67,18 +67,6 @@ void space_end_work(void)
 	atomic_fetch_sub(&n_at_work, 1);
 }
 
-void space_hold_off_work(void)
-{
-	atomic_store(&is_held_off, 1);
-	while (atomic_load(&n_at_work) != 0)
-		hart_relax(); /* a piece of work is short, and waits for nobody */
-}
-
-void space_allow_work(void)
-{
-	atomic_store(&is_held_off, 0);
-}
-
 bool space_reap(u32 budget)
 {
 	bool more;
@@ -88,6 +76,28 @@ bool space_reap(u32 budget)
 	more = table_reap(budget);
 	space_end_work();
 	return more;
+}
+
+void space_hold_off_work(void)
+{
+	atomic_store(&is_held_off, 1);
+	while (atomic_load(&n_at_work) != 0)
+		hart_relax(); /* a piece of work is short, and waits for nobody */
+}
+
+#define REAP_BUDGET 1024U
+#define REAP_TRIES  1000U
+
+void space_settle_work(void)
+{
+	for (u32 tries = 0; space_reap(REAP_BUDGET) && tries < REAP_TRIES; tries++)
+		hart_relax();
+	space_hold_off_work();
+}
+
+void space_allow_work(void)
+{
+	atomic_store(&is_held_off, 0);
 }
 
 static u64 dissolve_all(void)

@@ -4,7 +4,7 @@
  *
  * One hart scans at a time, under the scan lock.  A step is one batch in one table; between
  * two steps nothing is held, and the place is remembered as a space and an address.
- * The list of spaces moves the place on when that space ends (space_cursor()).
+ * The list of spaces moves the place on when that space ends (space_cursor_get()).
  *
  * A pass takes at least PASS_NS: a page that has not been written for a moment only is not
  * worth a merge.  While passes find nothing the pause doubles, up to QUIET_NS, so that
@@ -15,7 +15,6 @@
 
 #include "arch/phys.h"
 #include "arch/time.h"
-#include "lib/assert.h"
 #include "mm/index.h"
 #include "mm/space.h"
 #include "mm/table.h"
@@ -32,7 +31,7 @@ static _Atomic u32 rate = RATE_DEFAULT;
 static struct merge_stats stats; /* scan_lock */
 static struct space *place_of;   /* scan_lock: the space that was visited last, and */
 static gpa_t place;              /* scan_lock: where in it the next visit begins */
-static u64 n_given;              /* scan_lock: what this pass has changed so far */
+static u64 changed_before;       /* scan_lock: n_changed() when this pass began */
 static u64 pause;                /* scan_lock: ns between this pass and the next */
 static _Atomic u64 next_pass;    /* host ticks */
 static _Atomic u64 earned_at;    /* host ticks: since when busy harts earn time */
@@ -94,7 +93,6 @@ static void visit_block(struct space *s, struct table *above, u32 i, bool cold)
 	              HPA(0)); /* pairs with the new pointer; nothing below it is writable */
 	table_dissolve(t);
 	stats.split++;
-	n_given++;
 }
 
 /* One batch at *gpa or above; moves *gpa on.  False: this space is done. */
@@ -103,47 +101,50 @@ static bool visit_space(struct space *s, gpa_t *gpa, bool cold)
 	struct merge_visit v = { .s = s, .cold = cold };
 	struct table *above;
 	u64 from = gpa->v;
-	bool more = false;
+	bool found;
 
 	lock_acquire(&s->lock);
 	/* What a reserved space gives up it might have to take again, beyond its promise. */
-	if (s->merge.dedup != DEDUP_OFF && s->use != FRAME_PROMISED && (!s->frozen || cold) &&
-	    next_private(s, gpa, &v.t, &above)) {
+	found = s->merge.dedup != DEDUP_OFF && s->use != FRAME_PROMISED && (!s->frozen || cold) &&
+	        next_private(s, gpa, &v.t, &above);
+	if (found) {
+		bool has_more = false; /* entries of this table */
+
 		if (gpa->v == from)
 			v.i = pte_index(GPA(from), 0);
 		if (!v.t) {
 			visit_block(s, above, pte_index(*gpa, 1), cold);
 		} else {
 			table_dissolve(v.t);
-			more = merge_table(&v, &stats);
+			has_more = merge_table(&v, &stats);
 		}
 		gpa->v = ALIGN_DOWN(gpa->v, BLOCK_SIZE) +
-		         (more ? (u64)v.i << PAGE_SHIFT : BLOCK_SIZE);
-		more = true;
+		         (has_more ? (u64)v.i << PAGE_SHIFT : BLOCK_SIZE);
 	}
 	lock_release(&s->lock);
-	return more;
+	return found;
 }
 
 static u64 n_changed(void)
 {
-	return stats.zero + stats.back + stats.kept + stats.merged;
+	return stats.zero + stats.back + stats.kept + stats.merged + stats.split;
 }
 
-/* A pass begins: whatever is due between two of them. */
+/* Whatever is due between two passes. */
 static void end_pass(void)
 {
 	stats.passes++;
 	index_tidy();
-	pause = n_given ? PASS_NS : u64_min(2 * u64_max(pause, PASS_NS), QUIET_NS);
-	n_given = 0;
+	pause = n_changed() != changed_before ? PASS_NS
+	                                      : u64_min(2 * u64_max(pause, PASS_NS), QUIET_NS);
+	changed_before = n_changed();
 	atomic_store(&next_pass, time_now() + time_ns_to_ticks(pause));
 }
 
 /* scan_lock held.  False: the pass has ended. */
 static bool step_now(void)
 {
-	u64 ticks = time_now(), instret = time_instret(), before = n_changed();
+	u64 ticks = time_now(), instret = time_instret();
 	struct space *s = space_cursor_get();
 	bool more = false;
 
@@ -157,7 +158,6 @@ static bool step_now(void)
 		if (is_done)
 			place_of = NULL;
 	}
-	n_given += n_changed() - before;
 	if (!more)
 		end_pass();
 	stats.ticks += time_now() - ticks;
@@ -185,7 +185,7 @@ void scan_init(u64 seed)
 	index_init();
 	stats = (struct merge_stats){ 0 };
 	place_of = NULL;
-	n_given = pause = 0;
+	changed_before = pause = 0;
 	atomic_store(&next_pass, 0);
 	atomic_store(&earned_at, 0);
 	atomic_store(&is_off, false);
@@ -288,10 +288,10 @@ void scan_compact(struct space *s)
 	u64 before = 0;
 
 	lock_acquire(&scan_lock);
-	for (u32 k = 0; k < COMPACT_ROUNDS && (k < 2 || n_changed() + stats.split > before); k++) {
+	for (u32 k = 0; k < COMPACT_ROUNDS && (k < 2 || n_changed() > before); k++) {
 		gpa_t at = GPA(0);
 
-		before = n_changed() + stats.split;
+		before = n_changed();
 		index_tidy();
 		while (visit_space(s, &at, true))
 			continue;

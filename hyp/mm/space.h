@@ -107,8 +107,10 @@ void space_dissolve_soon(void);
 bool must_check space_begin_work(void);
 void space_end_work(void);
 
-/* For the audit: no such work is done from the return of the first call to the second one. */
+/* For whoever counts: no such work is done from the return of the first call to the last one. */
 void space_hold_off_work(void);
+/* The same, when what waits to be freed has been, if harts let go of it soon. */
+void space_settle_work(void);
 void space_allow_work(void);
 
 /* Memory is short: frees what waits to be freed, gives up what is kept ready, dissolves blocks.

@@ -71,6 +71,22 @@ static inline bool bit_test(const u64 *bitmap, u32 i)
 	return bitmap[i / 64] >> (i % 64) & 1;
 }
 
+/* Its live entries lie in [table_lo, table_hi). */
+static inline u32 table_lo(const struct table *t)
+{
+	return t->level == 2 ? t->lo : 0;
+}
+
+static inline u32 table_hi(const struct table *t)
+{
+	return t->level == 2 ? t->hi : N_ENTRIES;
+}
+
+static inline u32 table_n_frames(const struct table *t)
+{
+	return t->level == 2 ? 1U << ROOT_ORDER : 1;
+}
+
 /* Acquire: whoever finds itself alone sees all that former owners did. */
 static inline bool table_is_shared(const struct table *t)
 {

@@ -40,7 +40,7 @@ static void count_shared_entry(struct table *t, u64 pte)
 /* Sets n_pages and n_zero of a table that is immutable, unless this round has done so. */
 static void count_shared(struct table *t)
 {
-	u32 lo = t->level == 2 ? t->lo : 0, hi = t->level == 2 ? t->hi : N_ENTRIES;
+	u32 lo = table_lo(t), hi = table_hi(t);
 
 	if (t->round == this_round)
 		return;
@@ -92,7 +92,7 @@ static void count_own_leaves(const struct table *t, struct space_usage *u)
 
 static void count_table(struct table *t, struct space_usage *u)
 {
-	u32 lo = t->level == 2 ? t->lo : 0, hi = t->level == 2 ? t->hi : N_ENTRIES;
+	u32 lo = table_lo(t), hi = table_hi(t);
 
 	if (table_is_shared(t)) {
 		count_shared(t);
@@ -100,7 +100,7 @@ static void count_table(struct table *t, struct space_usage *u)
 		u->zero_pages += t->n_zero;
 		return;
 	}
-	u->table_frames += t->level == 2 ? BIT(ROOT_ORDER) : 1;
+	u->table_frames += table_n_frames(t);
 	if (t->level == 0) {
 		count_own_leaves(t, u);
 		return;
@@ -226,10 +226,10 @@ static void add_middle(u64 pte, bool exclusive, struct usage_sum *sum)
 /* Its entries; `exclusive`: one space alone reaches them. */
 static void add_entries(struct table *t, bool exclusive, struct usage_sum *sum)
 {
-	u32 lo = t->level == 2 ? t->lo : 0, hi = t->level == 2 ? t->hi : N_ENTRIES;
+	u32 lo = table_lo(t), hi = table_hi(t);
 
 	t->audit = 1;
-	sum->table_frames += t->level == 2 ? BIT(ROOT_ORDER) : 1;
+	sum->table_frames += table_n_frames(t);
 	if (t->block)
 		add_block(t->block, sum);
 	for (u32 i = lo; i < hi; i++) {
@@ -253,14 +253,9 @@ static void add_dying(struct table *t, void *arg)
 	add_entries(t, true, arg);
 }
 
-#define REAP_BUDGET 1024U
-#define REAP_TRIES  1000U
-
 void usage_begin(u64 n[FRAME_N_CLASSES])
 {
-	for (u32 tries = 0; space_reap(REAP_BUDGET) && tries < REAP_TRIES; tries++)
-		hart_relax();
-	space_hold_off_work();
+	space_settle_work();
 	memset(n, 0, FRAME_N_CLASSES * sizeof(n[0]));
 	frame_for_each(clear_and_count, n);
 }

@@ -268,4 +268,7 @@ void mailbox_put(enum mailbox_reg reg, u32 value);
 /* Stores READY and returns the clone's number: whoever comes back is a clone. */
 u32 mailbox_ready(void);
 
+/* An exit of the kind that `round` selects: a call, a sleep of 1 ms, a wait of 5 ms, a device. */
+void leave_guest(u64 round);
+
 #endif
