@@ -15,6 +15,7 @@
 #include "drv/irq.h"
 #include "drv/machine.h"
 #include "drv/power.h"
+#include "drv/rtc.h"
 #include "mm/frame.h"
 #include "mm/space.h"
 #include "run/run.h"
@@ -70,6 +71,7 @@ _Noreturn void pando_main(u64 boot_hart_id, const void *fdt)
 	/* drv */
 	irq_init();
 	console_init();
+	rtc_init(machine_info.rtc_base);
 	log_set_sink(console_write);
 	probe_isolation();
 	machine_report();

@@ -8,6 +8,7 @@
  *   NEXT   load: parks the vCPU until there is work, then gives its length, once.
  *   DONE   store: the length of the result.  More than the window holds is an
  *          access fault.
+ *   STATUS store: what the next DONE means.  MARK store: the handler begins or ends.
  *
  * Parking: the look at has_work and the hold are under dev_lock, and so are the
  * new work and the end of the hold; no wake-up falls between them.  The load is
@@ -21,6 +22,7 @@
 #include "arch/time.h"
 #include "dev/dev.h"
 #include "dev/fdt_write.h"
+#include "drv/rtc.h"
 #include <string.h>
 
 #define MAILBOX_GPA 0x04000000U
@@ -58,6 +60,16 @@ static enum mmio load_next(struct vcpu *v, struct mailbox *m, u32 *value)
 	return MMIO_OK;
 }
 
+/* A look at the clock is three loads: the first one latches what the others give. */
+static u32 load_clock(struct mailbox *m)
+{
+	struct wall_time now = rtc_now();
+
+	m->clock_high = (u32)(now.s >> 32);
+	m->clock_ns = now.ns;
+	return (u32)now.s;
+}
+
 static enum mmio load_register(struct vcpu *v, struct mailbox *m, u64 offset, u32 *value)
 {
 	const struct vm *vm = v->vm;
@@ -71,9 +83,14 @@ static enum mmio load_register(struct vcpu *v, struct mailbox *m, u64 offset, u3
 	case MAILBOX_REG_ENTROPY: *value = take_random(m); break;
 	case MAILBOX_REG_WINDOW_LEN: *value = (u32)vm->window.len; break;
 	case MAILBOX_REG_WINDOW_LEN_HIGH: *value = (u32)(vm->window.len >> 32); break;
+	case MAILBOX_REG_CLOCK: *value = load_clock(m); break;
+	case MAILBOX_REG_CLOCK_HIGH: *value = m->clock_high; break;
+	case MAILBOX_REG_CLOCK_NS: *value = m->clock_ns; break;
 	case MAILBOX_REG_READY:
 	case MAILBOX_REG_DONE:
-	case MAILBOX_REGS_END: *value = 0; break;
+	case MAILBOX_REG_STATUS:
+	case MAILBOX_REG_MARK:
+	case MAILBOX_REGS_END: *value = 0; break; /* and 0x3c */
 	}
 	return MMIO_OK;
 }
@@ -90,13 +107,34 @@ static enum mmio store_ready(struct vcpu *v)
 	return MMIO_OK;
 }
 
-static enum mmio store_done(struct vm *vm, u32 len)
+static enum mmio store_done(struct vm *vm, struct mailbox *m, u32 len)
 {
+	struct time_cost now = time_cost_now();
+
 	if (len > vm->window.len)
 		return MMIO_FAULT;
 	vm->result_len = len;
-	vm->stats.done = time_now();
+	vm->result_status = m->status;
+	m->status = RESULT_ANSWER;
+	vm->stats.done = now.ticks;
+	vm->stats.done_instret = now.instret;
 	vm_post_event(vm, VM_EV_DONE);
+	return MMIO_OK;
+}
+
+static enum mmio store_status(struct mailbox *m, u32 status)
+{
+	if (status >= RESULT_N_STATUSES)
+		return MMIO_FAULT;
+	m->status = (u8)status;
+	return MMIO_OK;
+}
+
+static enum mmio store_mark(struct vm *vm, u32 mark)
+{
+	if (mark < 1 || mark > VM_N_MARKS)
+		return MMIO_FAULT;
+	vm->stats.mark[mark - 1] = time_cost_now();
 	return MMIO_OK;
 }
 
@@ -108,7 +146,7 @@ static enum mmio mailbox_load(struct vcpu *v, void *state, u64 offset, u32 len, 
 	if (!is_register(offset, len))
 		return MMIO_FAULT;
 	result = load_register(v, state, offset, &low);
-	/* No pair has its side effects in the low half, so a wait in the high half may repeat both. */
+	/* CLOCK latches anew what it is asked again, so a wait in the high half may repeat both. */
 	if (result == MMIO_OK && len == 8)
 		result = load_register(v, state, offset + 4, &high);
 	if (result == MMIO_OK)
@@ -116,20 +154,33 @@ static enum mmio mailbox_load(struct vcpu *v, void *state, u64 offset, u32 len, 
 	return result;
 }
 
-/* Both registers that do anything are the low half of their pair; the other one is read-only. */
-_Static_assert(MAILBOX_REG_READY % 8 == 0 && MAILBOX_REG_DONE % 8 == 0, "");
-_Static_assert(MAILBOX_REG_NEXT % 8 == 4, "");
+static enum mmio store_register(struct vcpu *v, struct mailbox *m, u64 offset, u32 value)
+{
+	switch (offset) {
+	case MAILBOX_REG_READY: return store_ready(v);
+	case MAILBOX_REG_DONE: return store_done(v->vm, m, value);
+	case MAILBOX_REG_STATUS: return store_status(m, value);
+	case MAILBOX_REG_MARK: return store_mark(v->vm, value);
+	default: return MMIO_OK;
+	}
+}
+
+/* Before either half of a pair does anything both must be fit to: STATUS and MARK are the only pair of this kind. */
+static bool is_storable_pair(u64 offset, u64 value)
+{
+	return offset != MAILBOX_REG_STATUS || (value >> 32 >= 1 && value >> 32 <= VM_N_MARKS);
+}
 
 static enum mmio mailbox_store(struct vcpu *v, void *state, u64 offset, u32 len, u64 value)
 {
-	(void)state;
-	if (!is_register(offset, len))
+	enum mmio result;
+
+	if (!is_register(offset, len) || (len == 8 && !is_storable_pair(offset, value)))
 		return MMIO_FAULT;
-	if (offset == MAILBOX_REG_READY)
-		return store_ready(v);
-	if (offset == MAILBOX_REG_DONE)
-		return store_done(v->vm, (u32)value);
-	return MMIO_OK;
+	result = store_register(v, state, offset, (u32)value);
+	if (result == MMIO_OK && len == 8)
+		result = store_register(v, state, offset + 4, (u32)(value >> 32));
+	return result;
 }
 
 void mailbox_give_work(struct vm *vm, u32 len)

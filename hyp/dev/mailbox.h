@@ -10,7 +10,7 @@
 #include "vm/device.h"
 
 #define MAILBOX_MAGIC   0x444e4150U /* "PAND" */
-#define MAILBOX_VERSION 1U
+#define MAILBOX_VERSION 2U
 
 enum mailbox_reg { /* byte offsets; 32 bits each */
 	           MAILBOX_REG_MAGIC = 0x00,
@@ -23,14 +23,21 @@ enum mailbox_reg { /* byte offsets; 32 bits each */
 	           MAILBOX_REG_ENTROPY = 0x1c,
 	           MAILBOX_REG_WINDOW_LEN = 0x20,
 	           MAILBOX_REG_WINDOW_LEN_HIGH = 0x24,
-	           MAILBOX_REGS_END = 0x28,
+	           MAILBOX_REG_STATUS = 0x28,
+	           MAILBOX_REG_MARK = 0x2c,
+	           MAILBOX_REG_CLOCK = 0x30,
+	           MAILBOX_REG_CLOCK_HIGH = 0x34,
+	           MAILBOX_REG_CLOCK_NS = 0x38,
+	           MAILBOX_REGS_END = 0x40,
 };
 
 struct mailbox {
 	u32 work_len; /* bytes in the window, valid if has_work */
 	bool has_work;
 	u8 n_random; /* words left in random[] */
+	u8 status;   /* enum vm_result_status of the next DONE */
 	u32 random[ENTROPY_BLOCK_WORDS];
+	u32 clock_high, clock_ns; /* what the last load of CLOCK has latched */
 };
 
 extern const struct device_type mailbox_type;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * The machine's device tree (Devicetree Specification v0.4; bindings riscv/cpus,
- * ns16550a, sifive,plic-1.0.0, sifive,test0), read once on the boot hart.
+ * ns16550a, sifive,plic-1.0.0, sifive,test0, google,goldfish-rtc), read once on the boot hart.
  *
  * The parts are read in order, each by a function that returns NULL or the one
  * line that tells the user why Pando cannot run here.
@@ -339,6 +339,18 @@ static void read_finisher(const void *fdt)
 	machine_info.finisher_len = len;
 }
 
+static void read_rtc(const void *fdt)
+{
+	int node = find_device(fdt, "google,goldfish-rtc");
+	u64 base;
+	u64 len;
+
+	if (node < 0 || !read_reg(fdt, node, 0, &base, &len))
+		return;
+	machine_info.rtc_base = HPA(base);
+	machine_info.rtc_len = len;
+}
+
 enum err machine_probe(const void *fdt, u64 boot_hart_id, const char **why)
 {
 	const char *model;
@@ -362,6 +374,7 @@ enum err machine_probe(const void *fdt, u64 boot_hart_id, const char **why)
 	if (*why == NULL)
 		*why = read_uart(fdt);
 	read_plic(fdt);
+	read_rtc(fdt);
 	return *why == NULL ? ERR_OK : ERR_ABSENT;
 }
 
@@ -371,6 +384,7 @@ enum err machine_map(const char **why)
 		{ machine_info.uart_base, machine_info.uart_len },
 		{ machine_info.plic_base, machine_info.plic_len },
 		{ machine_info.finisher_base, machine_info.finisher_len },
+		{ machine_info.rtc_base, machine_info.rtc_len },
 	};
 	enum err e = ERR_OK;
 	u32 i;

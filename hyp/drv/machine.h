@@ -34,6 +34,8 @@ struct machine_info {
 	u32 plic_s_context[HART_MAX]; /* S-mode context of hart_ids[i], or PLIC_NO_CONTEXT */
 	hpa_t finisher_base;          /* sifive,test device; 0 when absent */
 	u64 finisher_len;
+	hpa_t rtc_base; /* google,goldfish-rtc; 0 when absent */
+	u64 rtc_len;
 	u64 rng_seed[MACHINE_SEED_WORDS]; /* /chosen/rng-seed */
 	u32 n_seed_words;
 	char model[64];
@@ -44,7 +46,7 @@ extern struct machine_info machine_info;
  * clear line for the user. */
 enum err machine_probe(const void *fdt, u64 boot_hart_id, const char **why);
 
-/* Builds Pando's page table from machine_info (RAM, UART, PLIC, finisher) and switches
+/* Builds Pando's page table from machine_info (RAM and devices) and switches
  * translation on for this hart. */
 enum err machine_map(const char **why);
 

@@ -244,6 +244,7 @@ enum err vm_reset(struct vm *vm)
 	vm->stats.created = start.ticks;
 	vm->stats.first_entry = vm->stats.ready = vm->stats.done = 0;
 	vm->stats.run_instret = 0;
+	ZERO_WORDS(vm->stats.mark);
 	if (!was_paused)
 		vm_go_on(vm);
 	vm->stats.reset = time_cost_since(start);

@@ -70,13 +70,25 @@ struct vm_console {
 };
 #define VM_CONSOLE_RING_LEN 4096U
 
+#define VM_N_MARKS 2 /* the guest's handler begins, and ends */
+
+enum vm_result_status { /* what a DONE means: the numbers of the mailbox's STATUS */
+	                RESULT_ANSWER = 0,
+	                RESULT_FAILED = 1,  /* the function says so; the window holds its message */
+	                RESULT_CRASHED = 2, /* it died; the window says of what */
+	                RESULT_TOO_LONG = 3,
+	                RESULT_N_STATUSES,
+};
+
 struct vm_stats {
 	u64 created, first_entry, ready, done; /* host ticks; 0 = not yet */
-	struct time_cost clone, fork;          /* the call that made it; 0: another one */
-	struct time_cost freeze, reset;        /* the last one */
-	struct time_cost stall;                /* how long it stood still when last forked */
-	u64 run_instret;                       /* vm_run() of a new VM */
-	u64 picked_instret, entry_instret;     /* a hart set out to enter it; and did so */
+	u64 done_instret;
+	struct time_cost mark[VM_N_MARKS]; /* moments; ticks 0: not yet */
+	struct time_cost clone, fork;      /* the call that made it; 0: another one */
+	struct time_cost freeze, reset;    /* the last one */
+	struct time_cost stall;            /* how long it stood still when last forked */
+	u64 run_instret;                   /* vm_run() of a new VM */
+	u64 picked_instret, entry_instret; /* a hart set out to enter it; and did so */
 };
 
 /* All of a VM's vCPUs together, when somebody last looked. */
@@ -111,6 +123,7 @@ struct vm {
 	char number[VM_NUMBER_LEN]; /* m: n_clones_made in decimal, number_len digits */
 	_Atomic u64 nomem_told;     /* a: when VM_EV_NOMEM was posted last; 0: never */
 	u32 result_len;             /* d: of the last DONE */
+	u32 result_status;          /* d: enum vm_result_status of it */
 	u64 time_delta;             /* o: htimedelta in ticks (guest time = time + delta) */
 	u64 frozen_time;            /* m: guest time when it last stood still */
 	const char *off_reason;     /* m: words, static storage */

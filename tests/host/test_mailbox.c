@@ -5,11 +5,15 @@
  */
 #include "dev_fake.h"
 #include "dev/mailbox.h"
+#include "drv/rtc.h"
 #include <stdlib.h>
 #include <string.h>
 
-#define MAILBOX 0x04000000UL
-#define N_FUZZ  400000
+#define MAILBOX     0x04000000UL
+#define N_FUZZ      400000
+#define TICKS_PER_S 10000000UL
+
+extern u64 fake_time; /* the fake arch's clock */
 
 static struct mailbox *mailbox(void)
 {
@@ -28,18 +32,19 @@ static void test_read_only_registers(void **state)
 	fake.vm.clone_id = 17;
 	fake.vm.generation = 4711;
 	assert_int_equal(fake_get(0, MAILBOX, 4), 0x444e4150);
-	assert_int_equal(fake_get(0, MAILBOX + 0x04, 4), 1);
+	assert_int_equal(fake_get(0, MAILBOX + 0x04, 4), 2);
 	assert_int_equal(fake_get(0, MAILBOX + 0x08, 4), 0);
 	assert_int_equal(fake_get(0, MAILBOX + 0x0c, 4), 17);
 	assert_int_equal(fake_get(0, MAILBOX + 0x10, 4), 4711);
 	assert_int_equal(fake_get(0, MAILBOX + 0x18, 4), 0);
 	assert_int_equal(fake_get(0, MAILBOX + 0x20, 4), 4 << 20);
-	assert_int_equal(fake_get(0, MAILBOX + 0x00, 8), 0x1444e4150);
+	assert_int_equal(fake_get(0, MAILBOX + 0x00, 8), 0x2444e4150);
 	assert_int_equal(fake_get(0, MAILBOX + 0x08, 8), 17UL << 32);
 	fake.vm.window.len = 6UL << 32;
 	assert_int_equal(fake_get(0, MAILBOX + 0x20, 8), 6UL << 32);
 	for (u64 o = 0; o < MAILBOX_REGS_END; o += 4) {
-		if (o != MAILBOX_REG_READY && o != MAILBOX_REG_DONE)
+		if (o != MAILBOX_REG_READY && o != MAILBOX_REG_DONE && o != MAILBOX_REG_STATUS &&
+		    o != MAILBOX_REG_MARK)
 			fake_put(0, MAILBOX + o, 4, 0xffffffff);
 	}
 	assert_int_equal(fake_get(0, MAILBOX, 4), 0x444e4150);
@@ -104,6 +109,79 @@ static void test_done(void **state)
 	assert_int_equal(fake.vm.result_len, 4 << 20);
 }
 
+static void test_status(void **state)
+{
+	(void)state;
+	fake_vm(1);
+	for (u32 status = 0; status < RESULT_N_STATUSES; status++) {
+		fake_put(0, MAILBOX + 0x28, 4, status);
+		fake_put(0, MAILBOX + 0x18, 4, 1);
+		assert_int_equal(fake.vm.result_status, status);
+		/* For one DONE only. */
+		fake_put(0, MAILBOX + 0x18, 4, 1);
+		assert_int_equal(fake.vm.result_status, RESULT_ANSWER);
+	}
+	fake_put(0, MAILBOX + 0x28, 4, RESULT_CRASHED);
+	assert_int_equal(fake_store(0, MAILBOX + 0x28, 4, RESULT_N_STATUSES), MMIO_FAULT);
+	/* A DONE that is none leaves it as it is. */
+	assert_int_equal(fake_store(0, MAILBOX + 0x18, 4, (4 << 20) + 1), MMIO_FAULT);
+	fake_put(0, MAILBOX + 0x18, 4, 1);
+	assert_int_equal(fake.vm.result_status, RESULT_CRASHED);
+}
+
+static void test_marks(void **state)
+{
+	const struct time_cost *mark = fake.vm.stats.mark;
+	u64 start;
+
+	(void)state;
+	fake_vm(1);
+	fake_put(0, MAILBOX + 0x2c, 4, 1);
+	start = mark[0].ticks;
+	assert_true(start != 0 && mark[1].ticks == 0);
+	fake_put(0, MAILBOX + 0x2c, 4, 2);
+	assert_true(mark[0].ticks == start && mark[1].ticks != 0);
+	for (u32 bad = 0; bad < 4; bad += 3) {
+		assert_int_equal(fake_store(0, MAILBOX + 0x2c, 4, bad), MMIO_FAULT);
+		/* A pair is stored whole or not at all. */
+		assert_int_equal(fake_store(0, MAILBOX + 0x28, 8, (u64)bad << 32 | 2), MMIO_FAULT);
+	}
+	assert_int_equal(fake_store(0, MAILBOX + 0x28, 8, 1UL << 32 | 4), MMIO_FAULT);
+	assert_true(mark[0].ticks == start);
+	fake_put(0, MAILBOX + 0x18, 4, 0);
+	assert_int_equal(fake.vm.result_status, RESULT_ANSWER);
+	fake_put(0, MAILBOX + 0x28, 8, 2UL << 32 | RESULT_FAILED);
+	fake_put(0, MAILBOX + 0x18, 4, 0);
+	assert_int_equal(fake.vm.result_status, RESULT_FAILED);
+}
+
+/* 2^32 + 5 s and 7 ns after 1970: more than one register holds. */
+#define WALL_NS ((0x100000005UL * 1000000000UL) + 7)
+
+static void test_clock(void **state)
+{
+	static u32 rtc[2] = { (u32)WALL_NS, (u32)(WALL_NS >> 32) };
+
+	(void)state;
+	fake_vm(1);
+	assert_int_equal(fake_get(0, MAILBOX + 0x30, 8), 0);
+	assert_int_equal(fake_get(0, MAILBOX + 0x38, 4), 0);
+	rtc_init(HPA((u64)rtc));
+	fake_time += TICKS_PER_S * 3 / 2; /* 1.5 s */
+	assert_int_equal(fake_get(0, MAILBOX + 0x30, 8), 0x100000006);
+	fake_time += TICKS_PER_S;
+	assert_int_equal(fake_get(0, MAILBOX + 0x34, 4), 1);
+	assert_int_equal(fake_get(0, MAILBOX + 0x38, 8), 500000007);
+	assert_int_equal(fake_get(0, MAILBOX + 0x30, 4), 7);
+	/* The machine's clock is not looked at again. */
+	rtc[1] = 0;
+	assert_int_equal(fake_get(0, MAILBOX + 0x30, 8), 0x100000007);
+	assert_int_equal(fake_get(0, MAILBOX + 0x3c, 4), 0);
+	/* A clone has latched nothing. */
+	mailbox_type.cloned(&fake.vm, mailbox());
+	assert_int_equal(fake_get(0, MAILBOX + 0x34, 4), 0);
+}
+
 static void test_clone(void **state)
 {
 	struct mailbox frozen;
@@ -166,13 +244,28 @@ static void test_chacha20(void **state)
 	assert_memory_equal(out, expected, sizeof(out));
 }
 
+/* May `value` be stored at `o`, where there is a register? */
+static bool is_known(u64 o, u32 len, u64 value)
+{
+	u32 low = (u32)value, mark = o == MAILBOX_REG_MARK ? low : (u32)(value >> 32);
+
+	if (o == MAILBOX_REG_DONE && low > 4 << 20)
+		return false;
+	if (o == MAILBOX_REG_STATUS && low > 3)
+		return false;
+	if (o == MAILBOX_REG_MARK || (o == MAILBOX_REG_STATUS && len == 8))
+		return mark == 1 || mark == 2;
+	return true;
+}
+
 static void test_fuzz(void **state)
 {
 	(void)state;
 	fake_seed();
 	fake_vm(4);
 	for (u32 i = 0; i < N_FUZZ; i++) {
-		u64 r = fake_random(), value = fake_random();
+		u64 r = fake_random(),
+		    value = fake_random() & ((r & 0x40) != 0 ? ~0UL : 0x700000007);
 		u32 len = 1U << (r & 3), id = r >> 2 & 3;
 		u64 o = (r & 0x10) != 0 ? r >> 8 & 0x3f : (r >> 8) % (0x1000 - 8);
 		bool fits = len >= 4 && o % len == 0 && o + len <= MAILBOX_REGS_END;
@@ -180,10 +273,8 @@ static void test_fuzz(void **state)
 
 		fake.vcpus[id].holds = 0;
 		if ((r & 0x20) != 0) {
-			bool too_long = (o == MAILBOX_REG_DONE) && (u32)value > 4 << 20;
-
 			m = fake_store(id, MAILBOX + o, len, value);
-			assert_int_equal(m, fits && !too_long ? MMIO_OK : MMIO_FAULT);
+			assert_int_equal(m, fits && is_known(o, len, value) ? MMIO_OK : MMIO_FAULT);
 		} else {
 			bool waits = o + len == MAILBOX_REG_NEXT + 4 && !mailbox()->has_work;
 
@@ -204,11 +295,15 @@ int main(void)
 		cmocka_unit_test(test_ready),
 		cmocka_unit_test(test_next_parks_until_work),
 		cmocka_unit_test(test_done),
+		cmocka_unit_test(test_status),
+		cmocka_unit_test(test_marks),
+		cmocka_unit_test(test_clock),
 		cmocka_unit_test(test_clone),
 		cmocka_unit_test(test_spent_words_are_gone),
 		cmocka_unit_test(test_chacha20),
 		cmocka_unit_test(test_fuzz),
 	};
 
+	fake_time = 1; /* 0 means never */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@ Each run ends with an audit, and with as many free frames as it began with."""
 
 import dataclasses
 import re
+import time
 
 import pytest
 
@@ -60,6 +61,7 @@ BASIC = {
     "rfence-2-vms": Run([VM("rfence", 2, bootargs="rounds=500"), VM("rfence", 2, bootargs="rounds=500")], 2, 120),
     "mmio": one("mmio"),
     "sbi": one("sbi", 2, 1),
+    "mailbox": one("mailbox", bootargs=f"after={int(time.time())}"),
     "fp-2-vcpus-1-hart": one("fp", 2, 1),
     "fp-2-vms-1-hart": Run([VM("fp", bootargs="seed=1"), VM("fp", bootargs="seed=2")], 1),
     "fp-2-vms-2-harts": Run([VM("fp", 2, bootargs="seed=1"), VM("fp", 2, bootargs="seed=2")], 2),

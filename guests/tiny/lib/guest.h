@@ -261,6 +261,11 @@ enum mailbox_reg {
 	MB_DONE = 0x18,
 	MB_ENTROPY = 0x1c,
 	MB_WINDOW_LEN = 0x20,
+	MB_STATUS = 0x28,
+	MB_MARK = 0x2c,
+	MB_CLOCK = 0x30,
+	MB_CLOCK_HIGH = 0x34,
+	MB_CLOCK_NS = 0x38,
 };
 #define MB_MAGIC_VALUE 0x444e4150U
 u32 mailbox_get(enum mailbox_reg reg);
