@@ -15,18 +15,13 @@
  */
 #include "lib/assert.h"
 #include "mm/pool.h"
-#include "vm/admission.h"
-#include "vm/device.h"
 #include "vm/sched.h"
 #include "vm/vector.h"
+#include "vm/vm.h"
 #include <stdio.h>
 #include <string.h>
 
-#define RAM_BASE    0x80000000UL
-#define RAM_LEN_MAX (1UL << 40) /* well below Sv39x4's 2^41 */
 _Static_assert(VM_NEW == 0 && VM_UNLISTED == 0, "what a record's zeroes mean");
-
-#define WINDOW_LEN BLOCK_SIZE /* right after RAM: the same level-1 table serves both */
 
 TAILQ_HEAD(vm_list_head, vm);
 
@@ -221,74 +216,6 @@ static void unlist(struct vm *vm)
 	TAILQ_REMOVE(&nameless, vm, link);
 	vm->listing = VM_UNLISTED;
 	lock_release(&list_lock);
-}
-
-/* A dot is what separates a clone's number from its template's name. */
-static enum err check_config(const struct vm_config *c, const char **why)
-{
-	size_t name_len = strnlen(c->name, VM_NAME_LEN);
-
-	if (name_len == 0 || name_len == VM_NAME_LEN || strpbrk(c->name, ".# \t\n") != NULL)
-		return vm_refuse(ERR_INVAL, why,
-		                 "name: 1 to %d characters, no dot, no '#', no blank",
-		                 VM_NAME_LEN - 1);
-	if (c->n_vcpus == 0 || c->n_vcpus > VM_MAX_VCPUS)
-		return vm_refuse(ERR_INVAL, why, "vcpus: %u is not between 1 and %d", c->n_vcpus,
-		                 VM_MAX_VCPUS);
-	if (c->ram_len == 0 || c->ram_len > RAM_LEN_MAX || !IS_ALIGNED(c->ram_len, BLOCK_SIZE))
-		return vm_refuse(
-			ERR_INVAL, why,
-			"memory-size: 0x%lx bytes are not a multiple of 2 MiB, up to 1 TiB",
-			c->ram_len);
-	if (c->kernel == NULL || c->kernel_len == 0)
-		return vm_refuse(ERR_INVAL, why, "kernel: missing or empty");
-	return ERR_OK;
-}
-
-static enum err build(struct vm *vm, const struct vm_config *c, const char **why)
-{
-	memcpy(vm->name, c->name, VM_NAME_LEN);
-	vm->name_len = (u32)strlen(c->name);
-	vm->stats.created = time_now();
-	vm->hold_at_ready = c->hold_at_ready;
-	vm->policy = c->policy;
-	vm->time_delta = 0 - vm->stats.created;
-	vm->ram = (struct region){ .base = GPA(RAM_BASE), .len = c->ram_len };
-	vm->window = (struct region){ .base = GPA(RAM_BASE + c->ram_len), .len = WINDOW_LEN };
-	if (space_init(&vm->space, (struct region[]){ vm->ram, vm->window }, 2) != ERR_OK) {
-		vm->space.root = NULL;
-		return vm_refuse(ERR_NOMEM, why, "no memory for the VM's tables");
-	}
-	if (admission_admit(vm) != ERR_OK)
-		return vm_refuse(ERR_RESERVE, why, "%s", admission_why());
-	for (u32 i = 0; i < vm->n_vcpus; i++) {
-		vcpu_start_at(vm->vcpu[i], 0, 0);
-		atomic_store(&vm->vcpu[i]->holds, HOLD_PAUSED | (i == 0 ? 0 : HOLD_STOPPED));
-		atomic_store(&vm->vcpu[i]->hsm, i == 0 ? HSM_STARTED : HSM_STOPPED);
-	}
-	device_init(vm);
-	return load_images(vm, c, why);
-}
-
-enum err vm_create(const struct vm_config *c, struct vm **out, const char **why)
-{
-	enum err e = check_config(c, why);
-	struct vm *vm;
-
-	if (e != ERR_OK)
-		return e;
-	vm = vm_alloc(c->n_vcpus);
-	if (vm == NULL)
-		return vm_refuse(ERR_NOMEM, why, "no memory for the VM's record");
-	e = build(vm, c, why);
-	if (e == ERR_OK && vm_list(vm, true) != ERR_OK)
-		e = vm_refuse(ERR_EXISTS, why, "name: there is a VM \"%s\" already", vm->name);
-	if (e != ERR_OK) {
-		vm_free(vm);
-		return e;
-	}
-	*out = vm;
-	return ERR_OK;
 }
 
 static void hold_all(struct vm *vm, u32 holds)

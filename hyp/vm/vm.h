@@ -224,6 +224,13 @@ u32 vm_console_take(struct vm *vm, char *buf, u32 max);
 struct vm *must_check vm_alloc(u32 n_vcpus);
 void vm_free(struct vm *vm);
 
+/* Is that a name for a VM, are that many bytes of RAM?  ERR_INVAL. */
+enum err must_check vm_check_name(const char *name, const char **why);
+bool vm_is_ram_len(u64 len);
+
+/* Its regions, and an empty space over them.  ERR_NOMEM. */
+enum err must_check vm_back(struct vm *vm, u64 ram_len);
+
 /* Makes it visible, with an id.  ERR_EXISTS if `is_new_name` and the name is taken. Its clones' numbers
  * begin after those of an earlier VM of that name whose clones are still there. */
 enum err must_check vm_list(struct vm *vm, bool is_new_name);
