@@ -15,7 +15,7 @@ static enum err read_word(struct cmd *c, const char *word, struct vm_policy *p)
 	const char *value = strchr(word, '=');
 	size_t name_len = value ? (size_t)(value - word) : strlen(word);
 	const struct policy_option *o = policy_find(word, name_len);
-	char words[CMD_LINE_LEN / 2];
+	char words[CMD_TEXT_LEN / 2];
 	enum err e;
 
 	if (!o)

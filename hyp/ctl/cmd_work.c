@@ -33,7 +33,7 @@ static u32 join_words(struct cmd *c, char *text, u32 size)
 static enum err give(struct cmd *c, struct vm *vm)
 {
 	u32 state = atomic_load(&vm->state);
-	char text[CMD_LINE_LEN];
+	static char text[CMD_LINE_LEN]; /* too big for a stack; LOCK_CTL */
 	u32 len = join_words(c, text, sizeof(text));
 	enum err e;
 

@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 #include "ctl/boot.h"
-#include "ctl/command.h"
+#include "ctl/reply.h"
+#include "lib/assert.h"
 #include "vm/vm.h"
 
 const struct command_group *const command_groups[] = { &cmd_vm,      &cmd_policy, &cmd_work,
@@ -26,7 +27,7 @@ const struct command *command_find(const char *name)
 
 void cmd_printf(struct cmd *c, const char *fmt, ...)
 {
-	char text[CMD_LINE_LEN];
+	char text[CMD_TEXT_LEN];
 	va_list ap;
 	int n;
 
@@ -34,7 +35,7 @@ void cmd_printf(struct cmd *c, const char *fmt, ...)
 	n = vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	if (n > 0)
-		c->write(c->ctx, text, u64_min((u64)n, sizeof(text) - 1));
+		c->caller->write(c, text, u64_min((u64)n, sizeof(text) - 1));
 }
 
 enum err cmd_fail(struct cmd *c, enum err e, const char *fmt, ...)
@@ -99,24 +100,104 @@ enum err cmd_take_count(struct cmd *c, u64 max, u64 *n)
 	return cmd_take_number(c, "-n", max, n);
 }
 
-/* Words between blanks; false: too many. */
-static bool cut(struct cmd *c, char **name)
+char *cmd_take_value(struct cmd *c, const char *key)
 {
-	char *at = c->line, *word;
+	size_t len = strlen(key);
+
+	for (u32 i = 0; i < c->n_args; i++) {
+		char *word = c->arg[i];
+
+		if (strncmp(word, key, len) != 0)
+			continue;
+		drop_words(c, i, 1);
+		return word + len;
+	}
+	return NULL;
+}
+
+/* The word in quotes that begins behind *at: its text moves to the front, *at goes behind it.
+ * False: it has no end, or something sticks to it. */
+static bool cut_quoted(char **at)
+{
+	char *from = *at + 1, *to = *at;
+
+	for (; *from && *from != '"'; from++) {
+		if (from[0] == '\\' && (from[1] == '"' || from[1] == '\\'))
+			from++;
+		*to++ = *from;
+	}
+	if (*from != '"' || (from[1] && from[1] != ' ' && from[1] != '\t'))
+		return false;
+	*at = from[1] ? from + 2 : from + 1;
+	*to = 0;
+	return true;
+}
+
+/* Cuts c->line into words in place. */
+static enum err cut(struct cmd *c, char **name)
+{
+	char *at = c->line;
 
 	*name = NULL;
-	c->n_args = 0;
-	while ((word = strsep(&at, " \t")) != NULL) {
-		if (!*word)
-			continue;
+	for (;;) {
+		char *word;
+
+		at += strspn(at, " \t");
+		word = at;
+		if (!*at)
+			return ERR_OK;
+		if (*at == '"') {
+			if (!cut_quoted(&at))
+				return cmd_fail(c, ERR_SYNTAX, "a quote without its end");
+		} else {
+			at += strcspn(at, " \t");
+			if (*at)
+				*at++ = 0;
+		}
 		if (!*name)
 			*name = word;
 		else if (c->n_args == CMD_WORDS_MAX)
-			return false;
+			return cmd_fail(c, ERR_SYNTAX, "more than %u words", CMD_WORDS_MAX);
 		else
 			c->arg[c->n_args++] = word;
 	}
-	return true;
+}
+
+/* What a command leaves behind must be what the caller can deal with. */
+static enum err finish(struct cmd *c, enum err e)
+{
+	if (e == ERR_OK && c->has_payload && c->payload_len > 0 && !c->sink)
+		e = cmd_fail(c, ERR_INVAL, "%s: takes no payload here", c->command->name);
+	if (e != ERR_OK && c->sink) {
+		c->sink->abort(c->sink_arg);
+		c->sink = NULL;
+	}
+	assert(!c->reply || (e == ERR_OK && !c->sink && !c->source));
+	if (e != ERR_OK && !c->error[0])
+		cmd_fail(c, e, "%s: %s", c->command->name, err_name(e));
+	return e;
+}
+
+enum err command_call(struct cmd *c, const struct command *command)
+{
+	const char *name = command->name;
+
+	c->command = command;
+	if (c->has_payload && !strchr(command->args, '+'))
+		return cmd_fail(c, ERR_INVAL, "%s: takes no payload", name);
+	if (c->n_args < command->min_args || c->n_args > command->max_args)
+		return cmd_fail(c, ERR_INVAL, "usage: %s%s%s", name, *command->args ? " " : "",
+		                command->args);
+	return finish(c, command->run(c));
+}
+
+enum err command_payload_end(struct cmd *c, enum err e)
+{
+	const struct payload_sink *sink = c->sink;
+
+	c->sink = NULL;
+	c->has_payload = false;
+	return finish(c, sink->end(c, c->sink_arg, e));
 }
 
 enum err command_run(struct cmd *c, const char *line)
@@ -125,24 +206,17 @@ enum err command_run(struct cmd *c, const char *line)
 	enum err e;
 	char *name;
 
-	c->error[0] = 0;
+	reply_clear(c);
 	if (strlen(line) >= sizeof(c->line))
-		return cmd_fail(c, ERR_LIMIT, "line is longer than %u bytes", CMD_LINE_LEN - 1);
+		return cmd_fail(c, ERR_SYNTAX, "line is longer than %u bytes", CMD_LINE_LEN - 1);
 	strcpy(c->line, line);
-	if (!cut(c, &name))
-		return cmd_fail(c, ERR_LIMIT, "more than %u words", CMD_WORDS_MAX);
-	if (!name)
-		return ERR_OK;
+	e = cut(c, &name);
+	if (e != ERR_OK || !name)
+		return e;
 	command = command_find(name);
 	if (!command)
-		return cmd_fail(c, ERR_ABSENT, "unknown command \"%s\"; try help", name);
-	if (c->n_args < command->min_args || c->n_args > command->max_args)
-		return cmd_fail(c, ERR_INVAL, "usage: %s%s%s", name, *command->args ? " " : "",
-		                command->args);
-	e = command->run(c);
-	if (e != ERR_OK && !c->error[0])
-		return cmd_fail(c, e, "%s: %s", name, err_name(e));
-	return e;
+		return cmd_fail(c, ERR_UNKNOWN, "unknown command \"%.100s\"; try help", name);
+	return command_call(c, command);
 }
 
 struct finder {

@@ -19,6 +19,7 @@
 #define PROMPT      "pando> "
 #define HISTORY_LEN 16U
 #define WORD_LEN    64U
+#define LINE_LEN    256U /* with its NUL */
 
 enum key {
 	KEY_HOME = 0x01,
@@ -48,17 +49,15 @@ static struct {
 	_Atomic bool is_drawn;
 	_Atomic bool is_overwritten;
 	_Atomic u32 n_said; /* lines, by others than commands */
-	char line[CMD_LINE_LEN];
+	char line[LINE_LEN];
 	u32 len, cursor;
 	enum escape escape;
 	char number; /* the digit of "ESC [ 3 ~" */
 	char last;   /* byte before this one: "\r\n" is one key */
-	char history[HISTORY_LEN][CMD_LINE_LEN];
+	char history[HISTORY_LEN][LINE_LEN];
 	u32 n_history; /* lines ever stored */
 	u32 back;      /* how many lines back the shown one is; 0: the new one */
 } sh;
-
-static struct cmd cmd; /* too big for a stack */
 
 /* Screen */
 
@@ -251,7 +250,7 @@ static void complete(void)
 {
 	u32 start = sh.cursor;
 	struct completion m = { 0 };
-	char word[CMD_LINE_LEN];
+	char word[LINE_LEN];
 
 	while (start > 0 && sh.line[start - 1] != ' ')
 		start--;
@@ -277,15 +276,9 @@ static void complete(void)
 
 /* Commands */
 
-static void to_console(void *ctx, const char *text, size_t len)
-{
-	(void)ctx;
-	console_write(text, len);
-}
-
 static void enter(void)
 {
-	char line[CMD_LINE_LEN];
+	char line[LINE_LEN];
 
 	remember();
 	strcpy(line, sh.line);
@@ -293,9 +286,7 @@ static void enter(void)
 	sh.is_drawn = false;
 	sh.len = sh.cursor = 0;
 	sh.line[0] = 0;
-	cmd.write = to_console;
-	if (command_run(&cmd, line) != ERR_OK)
-		shell_say("error: %s", cmd.error);
+	shell_run(line);
 }
 
 /* Keys */

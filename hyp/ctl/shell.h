@@ -18,6 +18,9 @@ void shell_key(char c);
  * before it and comes back with shell_refresh(). */
 void shell_say(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
+/* Runs a line that was typed; what it has to say goes to the screen. */
+void shell_run(const char *line);
+
 /* Draws the prompt and the typed line if they are not on the screen and should be. */
 void shell_refresh(void);
 

@@ -199,7 +199,7 @@ enum err top_run(struct cmd *c)
 	top.by_memory = cmd_take_flag(c, "memory");
 	if (c->n_args > 0)
 		return cmd_fail(c, ERR_INVAL, "usage: top [memory] [-n N] [-d SECONDS]");
-	top.out.write = c->write;
+	top.out.caller = c->caller;
 	top.out.ctx = c->ctx;
 	top.n_lines = 0;
 	top.delay = time_ns_to_ticks(seconds * NS_PER_S);

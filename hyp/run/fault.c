@@ -118,18 +118,18 @@ static enum next handle_mmio(struct vcpu *v, const struct guest_exit *x, gpa_t g
 enum next fault_handle(struct vcpu *v, const struct guest_exit *x)
 {
 	gpa_t gpa = fault_gpa(x);
+	enum err e;
 
-	switch (space_fault(&v->vm->space, gpa, access_of(x))) {
-	case ERR_OK: v->exits[EXIT_BREAK]++; return NEXT_RESUME;
-	case ERR_NOMEM: return nomem_wait(v) ? NEXT_RESCHED : NEXT_DEAD;
-	case ERR_RANGE: break;
-	case ERR_RESERVE:
-	case ERR_INVAL:
-	case ERR_STATE:
-	case ERR_ABSENT:
-	case ERR_EXISTS:
-	case ERR_LIMIT:
-	case ERR_IO: vm_stop(v->vm, "a page fault that could not be served"); return NEXT_DEAD;
+	e = space_fault(&v->vm->space, gpa, access_of(x));
+	if (e == ERR_OK) {
+		v->exits[EXIT_BREAK]++;
+		return NEXT_RESUME;
+	}
+	if (e == ERR_NOMEM)
+		return nomem_wait(v) ? NEXT_RESCHED : NEXT_DEAD;
+	if (e != ERR_RANGE) {
+		vm_stop(v->vm, "a page fault that could not be served");
+		return NEXT_DEAD;
 	}
 	if (is_implicit(x) || x->scause == CAUSE_GUEST_FETCH_PAGE)
 		return inject_access_fault(v, x);

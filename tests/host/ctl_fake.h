@@ -484,7 +484,7 @@ static const char *fake_type(const char *text)
 	} while (0)
 
 /* A machine that has come up to its prompt; once per test program. */
-static int fake_up(void **state)
+static __attribute__((unused)) int fake_up(void **state)
 {
 	(void)state;
 	fake_machine(64, 2);
@@ -496,7 +496,7 @@ static int fake_up(void **state)
 }
 
 /* No VM is left to the next test. */
-static int fake_down(void **state)
+static __attribute__((unused)) int fake_down(void **state)
 {
 	(void)state;
 	fake_type("\x1d\x03\rkill all\r");
