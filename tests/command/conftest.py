@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Fixtures for the tests of scripts/pando that need no QEMU: a fake Pando, and a directory short enough for sockets."""
+
+import pathlib
+import shutil
+import sys
+import tempfile
+
+import pytest
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / "scripts" / "lib"))
+
+from fake import Fake  # noqa: E402
+
+
+@pytest.fixture
+def directory():
+    path = pathlib.Path(tempfile.mkdtemp(prefix="pando"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def fake(directory):
+    with Fake(directory) as running:
+        yield running
