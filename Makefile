@@ -14,7 +14,7 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 SETUP := scripts/setup
 AGAIN = +@$(MAKE) $(if $(filter -j%,$(MAKEFLAGS)),,-j2)
 
-.PHONY: all setup demo run test test-host test-qemu check bench soak clean distclean format help files host-files print-cflags
+.PHONY: all setup demo run host test test-host test-qemu check bench soak clean distclean format help files host-files print-cflags
 # Targets named together come one after the other: each sets up and builds in the same folder, with -j inside.
 ifeq ($(MAKELEVEL),0)
 .NOTPARALLEL:
@@ -39,6 +39,10 @@ run: ## the same, and then Pando's shell; BUNDLE=agent: the shell with dts/agent
 	@$(SETUP)
 	$(AGAIN) $(BUILD)/pando.elf $(BUILD)/$(BUNDLE).dtb
 	@scripts/qemu --harts 2 --mem 4G --bundle $(BUILD)/$(BUNDLE).dtb
+
+host: ## what scripts/pando up starts
+	@$(SETUP)
+	$(AGAIN) $(BUILD)/pando.elf $(BUILD)/functions.dtb
 
 test: ## every test; the last line counts them
 	@$(SETUP) --optional-guest
@@ -110,7 +114,7 @@ FDT_OBJ := $(FDT_NAMES:%=$(BUILD)/libfdt/%.o)
 
 GUESTS := $(patsubst guests/tiny/%,$(BUILD)/guests/%.bin,$(basename $(wildcard guests/tiny/*.[cS])))
 
-LINUX_FILES := $(BUILD)/demo.dtb $(BUILD)/run.dtb $(BUILD)/agent.dtb $(BUILD)/linux/initrd.cpio $(BUILD)/linux/memcheck.cpio
+LINUX_FILES := $(BUILD)/demo.dtb $(BUILD)/run.dtb $(BUILD)/agent.dtb $(BUILD)/functions.dtb $(BUILD)/linux/initrd.cpio $(BUILD)/linux/memcheck.cpio
 LINUX_FILES += $(if $(wildcard $(BUILD)/linux/python/.stamp),$(BUILD)/linux/python.cpio)
 
 files: $(BUILD)/pando.elf $(GUESTS) $(if $(wildcard $(BUILD)/linux/.stamp),$(LINUX_FILES))
