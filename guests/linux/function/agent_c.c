@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * /init of a function in C: handle() is linked to this (function.h).
+ *
+ * The stack of the calls is the window's upper end, so what every call writes, its stack and its answer, shares one
+ * G-stage table. A gap below it makes an overflow a SIGSEGV. A short payload is moved to the stack, and the answer goes to
+ * the start of the window at once; with a longer one the answer is written behind it, and moved.
+ */
+#include "function.h"
+#include "life.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STACK_LEN (256UL << 10)
+#define GAP_LEN   (64UL << 10)
+#define SHORT_LEN 1023UL
+
+#define PROT_NONE             0L
+#define MAP_FIXED             0x10L
+#define MAP_PRIVATE_ANONYMOUS 0x22L
+#define SYS_mremap            216
+
+__attribute__((weak)) extern const char function_sample[];
+__attribute__((weak)) void function_warm(void);
+__attribute__((weak)) void function_cloned(void);
+__attribute__((weak)) void srand(unsigned seed);
+__attribute__((weak)) void srandom(unsigned seed);
+__attribute__((weak)) void srand48(long seed);
+
+static struct life life;
+static u64 room; /* of the window, below the stack */
+
+long function_fail(unsigned char *out, unsigned long out_room, const char *format, ...)
+{
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf((char *)out, out_room, format, args);
+	va_end(args);
+	if (n <= 0)
+		return -1;
+	return (u64)n < out_room ? -n : -(long)out_room + 1;
+}
+
+/* Random numbers that the C library hands out by seed; those of the kernel are the clone's own already. */
+static void seed_again(void)
+{
+	if (srand)
+		srand(life_random(&life));
+	if (srandom)
+		srandom(life_random(&life));
+	if (srand48)
+		srand48((long)life_random(&life));
+}
+
+static void report(long n, u8 *out, u64 out_room)
+{
+	enum status status = n < 0 ? STATUS_FAILED : STATUS_ANSWER;
+	u64 len = n < 0 ? -(u64)n : (u64)n;
+
+	if (n >= 0 && len > out_room) {
+		life_too_long(&life, len, out_room);
+		return;
+	}
+	if (len > out_room)
+		len = out_room;
+	if (out != life.window)
+		memmove(life.window, out, len);
+	life_answer(&life, status, len);
+}
+
+static void call_long(u64 len)
+{
+	u64 taken = (len + 16) & ~15UL;
+	u8 *out = life.window + taken;
+	long n;
+
+	if (taken > room) {
+		life_too_long(&life, len, room);
+		return;
+	}
+	life.window[len] = 0;
+	life_start(&life);
+	n = handle(life.window, len, out, room - taken);
+	life_end(&life);
+	report(n, out, room - taken);
+}
+
+static void call_short(u64 len)
+{
+	u8 in[SHORT_LEN + 1];
+	long n;
+
+	memcpy(in, life.window, len);
+	in[len] = 0;
+	life_start(&life);
+	n = handle(in, len, life.window, room);
+	life_end(&life);
+	report(n, life.window, room);
+}
+
+static void warm_up(void)
+{
+	u64 len = function_sample ? strlen(function_sample) : 0;
+	u8 in[SHORT_LEN + 1];
+
+	if (function_warm)
+		function_warm();
+	if (!function_sample)
+		return;
+	if (len > SHORT_LEN)
+		life_crash(&life, "function_sample is longer than 1023 bytes");
+	memcpy(in, function_sample, len + 1);
+	handle(in, len, life.window, room);
+	memset(life.window, 0, PAGE_LEN);
+}
+
+static __attribute__((used)) _Noreturn void serve(void)
+{
+	int is_new;
+
+	warm_up();
+	life_freeze(&life);
+	for (;;) {
+		u64 len = life_next(&life, &is_new);
+
+		if (is_new) {
+			seed_again();
+			if (function_cloned)
+				function_cloned();
+		}
+		if (len <= SHORT_LEN)
+			call_short(len);
+		else
+			call_long(len);
+	}
+}
+
+/* The window's upper end moves away from the rest of it. */
+static u8 *stack_top(void)
+{
+	long area =
+		syscall6(SYS_mmap, 0, GAP_LEN + STACK_LEN, PROT_NONE, MAP_PRIVATE_ANONYMOUS, -1, 0);
+	long to = area + (long)GAP_LEN;
+
+	room = life.window_len - STACK_LEN;
+	if (syscall6(SYS_mremap, (long)(life.window + room), STACK_LEN, STACK_LEN, 3, to, 0) != to)
+		life_crash(&life, "the stack does not move");
+	return (u8 *)to + STACK_LEN;
+}
+
+static void exited(void)
+{
+	life_crash(&life, "the function has called exit()");
+}
+
+int main(void)
+{
+	life_open(&life);
+	atexit(exited);
+	__asm__ volatile("mv sp, %0\n"
+	                 "tail serve"
+	                 :
+	                 : "r"(stack_top())
+	                 : "memory");
+	__builtin_unreachable();
+}

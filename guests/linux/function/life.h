@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The life of a function in a clone, as far as it is the same for every runtime (docs/functions.md):
+ *
+ *   life_open()     once: find and map the mailbox, catch crashes
+ *   life_freeze()   once, when everything is warm: the template stays in there, clones come out
+ *   life_next()     wait for a call; the first one in a clone repairs the clone's identity
+ *   life_start()    the handler begins
+ *   life_end()      it has ended
+ *   life_answer()   the result, or what went wrong, lies at the start of the window
+ *
+ * What a clone writes and each access to the mailbox cost something in every call. So there is no system call here but
+ * for the two that identity needs, and NEXT comes with GENERATION in one load.
+ */
+#ifndef GUESTS_LINUX_FUNCTION_LIFE_H
+#define GUESTS_LINUX_FUNCTION_LIFE_H
+
+#include "../sys.h"
+
+enum status { /* of docs/guest-abi.md */
+	      STATUS_ANSWER = 0,
+	      STATUS_FAILED = 1,
+	      STATUS_CRASHED = 2,
+	      STATUS_TOO_LONG = 3
+};
+
+#define HOST_NAME_LEN 64UL /* Linux's longest */
+
+struct life {
+	volatile void *regs;
+	u8 *window;
+	u64 window_len;
+	u32 generation; /* whose identity this is; 0 in the template */
+	u32 is_ready;
+	u64 name_len;
+	char name[HOST_NAME_LEN +
+	          16]; /* the function's: the host name that the kernel was booted with */
+};
+
+/* Ends the guest with a line on its console if that cannot be. */
+void life_open(struct life *l);
+
+/* Returns in a clone. Every page of the window is mapped and may be written without a fault in the guest. */
+void life_freeze(struct life *l);
+
+/* The payload's length; it lies at the start of the window. *is_new: this clone has had no call yet. */
+u64 life_next(struct life *l, int *is_new);
+
+void life_start(struct life *l);
+void life_end(struct life *l);
+void life_answer(struct life *l, enum status status, u64 len);
+
+/* 32 random bits that no other clone has. */
+u32 life_random(const struct life *l);
+
+/* A NUL-ended text as the message of this status. */
+void life_say(struct life *l, enum status status, const char *text);
+
+/* "answer of N bytes, M fit" */
+void life_too_long(struct life *l, u64 len, u64 room);
+
+/* The runtime is past help: reports why, and ends the guest. Before life_freeze() the console gets the report. */
+_Noreturn void life_crash(struct life *l, const char *why);
+
+#endif
