@@ -119,10 +119,10 @@ def test_payloads_from_files_and_into_sinks(fake, directory):
             await pando.request("image", "put", "big", payload=io.BytesIO(big), length=len(big), progress=told.append)
             assert fake.images["big"] == big and told[-1] == len(big) and len(told) > 1
             out = bytearray()
-            answer = await pando.request("invoke", "hello", payload=b"big 1000000", sink=out.extend)
+            answer = await pando.request("invoke", "hello", payload=b"big 1000000", sink=lambda piece, total: out.extend(piece))
             assert out == bytes(1000000) and answer.payload == b""
 
-            def full(_piece):
+            def full(_piece, _total):
                 raise OSError("disk full")
 
             with pytest.raises(OSError, match="disk full"):

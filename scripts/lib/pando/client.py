@@ -12,7 +12,6 @@ when it comes."""
 import asyncio
 import contextlib
 import json
-import os
 import re
 import secrets
 from dataclasses import dataclass, field
@@ -133,7 +132,7 @@ class Connection:
 
     async def request(self, *words, payload=None, length=None, sink=None, progress=None):
         """One command, its words unquoted. `payload`: bytes, or a readable binary file of which `length` bytes are sent.
-        `sink(bytes)` takes the answer's payload piece by piece; `progress(n)` hears how many bytes have been sent so far."""
+        `sink(piece, total)` takes the answer's payload piece by piece; `progress(n)` hears how many bytes have been sent so far."""
         if payload is not None and length is None:
             length = len(payload)
         await self._slots.acquire()
@@ -278,14 +277,15 @@ class Connection:
 
     async def _pour(self, length, waiting):
         """A payload into its sink. If that fails, the rest is still read: others have answers behind it."""
-        while length:
-            piece = await self._reader.read(min(length, CHUNK))
+        left = length
+        while left:
+            piece = await self._reader.read(min(left, CHUNK))
             if not piece:
-                raise asyncio.IncompleteReadError(b"", length)
-            length -= len(piece)
+                raise asyncio.IncompleteReadError(b"", left)
+            left -= len(piece)
             if not waiting.answer.done():
                 try:
-                    waiting.sink(piece)
+                    waiting.sink(piece, length)
                 except Exception as error:  # pylint: disable=broad-except  # it belongs to whoever waits
                     waiting.answer.set_exception(error)
 
@@ -313,11 +313,3 @@ class Connection:
         self.is_open = False
         self._writer.close()
         self.port.close()
-
-
-def default_directory():
-    """Where Pando's sockets are: $PANDO_DIR, or run/ in the build directory of this tree."""
-    if where := os.environ.get("PANDO_DIR"):
-        return where
-    top = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
-    return os.path.join(os.environ.get("BUILD", os.path.join(top, "build")), "run")

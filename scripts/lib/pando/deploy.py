@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""From a handler's source to a function: build an image, upload it, boot it, wait for READY, freeze it, set the function. A function that
+exists is switched: calls that run end where they began, new ones use the new template, and the old template goes.
+
+Whatever fails on the way, nothing of the new one is left behind, and an old function goes on as it was."""
+
+import asyncio
+import contextlib
+import os
+import re
+import time
+from dataclasses import dataclass, field
+
+from .errors import CommandError, PandoError
+
+NAME = re.compile(r"[A-Za-z0-9_-]{1,20}")
+NAME_MAX = 20  # of a VM
+KERNEL = "linux/kernel"  # of dts/functions.dts
+RUNTIMES = ("c", "shell", "python")
+
+
+@dataclass
+class Deployment:
+    """What to deploy. Either a `runtime` with a `handler` (its source file), or a ready `image` (an initrd whose /init follows the mailbox's
+    rules), or a `template` that is there already. memory, vcpus, bootargs: of the guest; mode, warm, max, timeout (ms): of the
+    function; `policy`: {"dedup": "family", ...}; `boot_timeout` in seconds; `say(text)` and `progress(n, of)` hear how it goes."""
+
+    name: str
+    runtime: str = None
+    handler: str = None
+    image: str = None
+    template: str = None
+    kernel: str = None
+    files: list = field(default_factory=list)
+    memory: str = None
+    vcpus: int = None
+    bootargs: str = None
+    policy: dict = field(default_factory=dict)
+    mode: str = None
+    warm: int = None
+    max: int = None
+    timeout: int = None
+    boot_timeout: float = 120.0
+    say: object = None
+    progress: object = None
+
+
+@dataclass
+class Guest:
+    """What is booted: files on this host, and its settings."""
+
+    initrd: str
+    kernel: str = None
+    bootargs: str = "console=ttyS0 quiet"
+    memory: str = "128M"
+    vcpus: int = 1
+
+
+def check(wanted):
+    """What can be refused before anything is done."""
+    if not NAME.fullmatch(wanted.name):
+        raise PandoError(f"{wanted.name!r} is no name for a function: 1 to {NAME_MAX} letters, digits, - and _")
+    ways = [wanted.template, wanted.image, wanted.handler]
+    if sum(way is not None for way in ways) != 1:
+        raise PandoError("a function needs one of a handler (with a runtime), an image, or a template")
+    if wanted.handler is not None and wanted.runtime not in RUNTIMES:
+        raise PandoError(f"a handler needs a runtime: one of {', '.join(RUNTIMES)}")
+    for path in (wanted.handler, wanted.image, wanted.kernel, *wanted.files):
+        if path is not None and not os.path.isfile(path):
+            raise PandoError(f"{path}: no such file")
+
+
+def guest_of(wanted):
+    """Builds the image, if there is none yet. The Guest."""
+    if wanted.image is not None:
+        guest = Guest(wanted.image, wanted.kernel)
+    else:
+        from . import image  # the tools that it needs are not everybody's
+
+        built = image.build(wanted.name, wanted.runtime, wanted.handler, files=wanted.files)
+        guest = Guest(str(built.initrd), str(built.kernel), built.bootargs, str(built.memory), built.vcpus)
+    for key in ("memory", "vcpus", "bootargs", "kernel"):
+        if (value := getattr(wanted, key)) is not None:
+            setattr(guest, key, value)
+    return guest
+
+
+async def vm_name(pando, name):
+    """NAME, or NAME-2, NAME-3, ...: the first that no VM has, for the old template is still there while the new one boots."""
+    taken = {vm["name"] for vm in await pando.vms()}
+    number = 1
+    while True:
+        suffix = f"-{number}" if number > 1 else ""
+        candidate = name[: NAME_MAX - len(suffix)] + suffix
+        if candidate not in taken:
+            return candidate
+        number += 1
+
+
+async def kernel_image(pando, guest, vm, uploaded, progress):
+    """The name of the kernel in Pando: the bundle's own if it is of the same length, else it is uploaded."""
+    images = await pando.images()
+    length = os.path.getsize(guest.kernel) if guest.kernel else None
+    if KERNEL in images and length in (None, images[KERNEL]):
+        return KERNEL
+    if length is None:
+        raise PandoError(f"this bundle has no {KERNEL}, and no kernel was given")
+    uploaded.append(f"{vm}.kernel")
+    await pando.put_image(uploaded[-1], guest.kernel, progress)
+    return uploaded[-1]
+
+
+async def last_words(pando, vm):
+    """The end of a VM's console, for a message."""
+    with contextlib.suppress(PandoError):
+        lines = (await pando.logs(vm)).decode(errors="replace").splitlines()
+        if words := [line.strip() for line in lines if line.strip()][-5:]:
+            return "; its console ends:\n  " + "\n  ".join(words)
+    return ""
+
+
+async def boot(pando, wanted, guest, vm):
+    """Uploads, boots and freezes; ns of the boot as we saw it."""
+    progress = (lambda n, of=os.path.getsize(guest.initrd): wanted.progress(n, of)) if wanted.progress else None
+    uploaded = []
+    try:
+        kernel = await kernel_image(pando, guest, vm, uploaded, None)
+        uploaded.append(f"{vm}.initrd")
+        await pando.put_image(uploaded[-1], guest.initrd, progress)
+        start = time.perf_counter_ns()
+        options = {"kernel": kernel, "initrd": uploaded[-1], "memory": guest.memory, "vcpus": guest.vcpus}
+        try:
+            await pando.boot(vm, **options, bootargs=guest.bootargs, **wanted.policy, wait=int(wanted.boot_timeout * 1000))
+        except CommandError as error:
+            if error.code in ("timeout", "crash"):
+                raise PandoError(f"{wanted.name}: the guest did not get ready: {error}{await last_words(pando, vm)}") from None
+            raise
+        took = time.perf_counter_ns() - start
+        await pando.freeze(vm)
+        return took
+    except BaseException:
+        await remove_vm(pando, vm)
+        raise
+    finally:
+        for name in uploaded:
+            with contextlib.suppress(PandoError):
+                await asyncio.shield(pando.remove_image(name))
+
+
+async def remove_vm(pando, vm):
+    with contextlib.suppress(PandoError):
+        await asyncio.shield(pando.kill(vm))
+
+
+async def deploy(pando, wanted):
+    """The whole way; {"function", "template", "boot_ns", "replaced"}."""
+    check(wanted)
+    say = wanted.say or (lambda text: None)
+    existing = {function["name"]: function for function in await pando.functions()}
+    old = existing.get(wanted.name)
+    vm, took = wanted.template, None
+    if vm is None:
+        say(f"{wanted.name}: building its image")
+        guest = await asyncio.to_thread(guest_of, wanted)
+        vm = await vm_name(pando, wanted.name)
+        say(f"{wanted.name}: booting {vm}, {guest.memory} of RAM")
+        took = await boot(pando, wanted, guest, vm)
+    try:
+        await pando.set_function(wanted.name, vm, mode=wanted.mode, warm=wanted.warm, max=wanted.max, timeout=wanted.timeout)
+    except BaseException:
+        if wanted.template is None:
+            await remove_vm(pando, vm)
+        raise
+    others = {function["template"] for name, function in existing.items() if name != wanted.name}
+    replaced = old["template"] if old and old["template"] != vm else None
+    if replaced and replaced not in others:
+        await remove_vm(pando, replaced)
+    return {"function": wanted.name, "template": vm, "boot_ns": took, "replaced": replaced}
