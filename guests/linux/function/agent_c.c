@@ -18,7 +18,7 @@
 #define SHORT_LEN 1023UL
 
 #define PROT_NONE             0L
-#define MAP_FIXED             0x10L
+#define MREMAP_MAYMOVE_FIXED  3L
 #define MAP_PRIVATE_ANONYMOUS 0x22L
 #define SYS_mremap            216
 
@@ -30,7 +30,6 @@ __attribute__((weak)) void srandom(unsigned seed);
 __attribute__((weak)) void srand48(long seed);
 
 static struct life life;
-static u64 room; /* of the window, below the stack */
 
 long function_fail(unsigned char *out, unsigned long out_room, const char *format, ...)
 {
@@ -78,15 +77,15 @@ static void call_long(u64 len)
 	u8 *out = life.window + taken;
 	long n;
 
-	if (taken > room) {
-		life_too_long(&life, len, room);
+	if (taken > life.room) {
+		life_too_long(&life, len, life.room);
 		return;
 	}
 	life.window[len] = 0;
 	life_start(&life);
-	n = handle(life.window, len, out, room - taken);
+	n = handle(life.window, len, out, life.room - taken);
 	life_end(&life);
-	report(n, out, room - taken);
+	report(n, out, life.room - taken);
 }
 
 static void call_short(u64 len)
@@ -97,9 +96,9 @@ static void call_short(u64 len)
 	memcpy(in, life.window, len);
 	in[len] = 0;
 	life_start(&life);
-	n = handle(in, len, life.window, room);
+	n = handle(in, len, life.window, life.room);
 	life_end(&life);
-	report(n, life.window, room);
+	report(n, life.window, life.room);
 }
 
 static void warm_up(void)
@@ -114,7 +113,7 @@ static void warm_up(void)
 	if (len > SHORT_LEN)
 		life_crash(&life, "function_sample is longer than 1023 bytes");
 	memcpy(in, function_sample, len + 1);
-	handle(in, len, life.window, room);
+	handle(in, len, life.window, life.room);
 	memset(life.window, 0, PAGE_LEN);
 }
 
@@ -139,17 +138,19 @@ static __attribute__((used)) _Noreturn void serve(void)
 	}
 }
 
-/* The window's upper end moves away from the rest of it. */
+/* The window's upper end moves away from the rest of it. Its pages are written here, as life_freeze() does with the rest. */
 static u8 *stack_top(void)
 {
 	long area =
 		syscall6(SYS_mmap, 0, GAP_LEN + STACK_LEN, PROT_NONE, MAP_PRIVATE_ANONYMOUS, -1, 0);
-	long to = area + (long)GAP_LEN;
+	u8 *to = (u8 *)area + GAP_LEN;
 
-	room = life.window_len - STACK_LEN;
-	if (syscall6(SYS_mremap, (long)(life.window + room), STACK_LEN, STACK_LEN, 3, to, 0) != to)
+	life.room -= STACK_LEN;
+	if (syscall6(SYS_mremap, (long)(life.window + life.room), STACK_LEN, STACK_LEN,
+	             MREMAP_MAYMOVE_FIXED, (long)to, 0) != (long)to)
 		life_crash(&life, "the stack does not move");
-	return (u8 *)to + STACK_LEN;
+	memset(to, 0, STACK_LEN);
+	return to + STACK_LEN;
 }
 
 static void exited(void)
@@ -159,12 +160,15 @@ static void exited(void)
 
 int main(void)
 {
+	u8 *top;
+
 	life_open(&life);
 	atexit(exited);
+	top = stack_top();
 	__asm__ volatile("mv sp, %0\n"
 	                 "tail serve"
 	                 :
-	                 : "r"(stack_top())
+	                 : "r"(top)
 	                 : "memory");
 	__builtin_unreachable();
 }

@@ -37,14 +37,14 @@ static void report(const struct python *py, object *result)
 		status = STATUS_FAILED;
 		from = py->text_get(result, &len);
 	}
-	if (status == STATUS_ANSWER && (u64)len > life.window_len) {
-		life_too_long(&life, (u64)len, life.window_len);
+	if (status == STATUS_ANSWER && (u64)len > life.room) {
+		life_too_long(&life, (u64)len, life.room);
 		return;
 	}
 	if (!from)
 		len = 0;
-	if ((u64)len > life.window_len)
-		len = (long)life.window_len;
+	if ((u64)len > life.room)
+		len = (long)life.room;
 	for (long i = 0; i < len; i++)
 		life.window[i] = from[i];
 	life_answer(&life, status, (u64)len);
@@ -82,8 +82,8 @@ static __attribute__((used)) _Noreturn void serve(const struct python *py, objec
 }
 
 /* The start of the image: two entries, eight bytes each. */
-__attribute__((naked, noreturn, section(".text.start"))) void _start(void);
-__attribute__((naked, noreturn, section(".text.start"))) void _start(void)
+__attribute__((naked, noreturn, section(".entry"))) void _start(void);
+__attribute__((naked, noreturn, section(".entry"))) void _start(void)
 {
 	__asm__(".balign 8\n"
 	        "j open_life\n"

@@ -117,7 +117,8 @@ def main():
     warm_up(module, handle)
     gc.collect()
     gc.freeze()  # what is there now, no collection in a clone looks at
-    serve(ctypes.addressof(table := interpreter()), handle, cloned)
+    table = interpreter()
+    serve(ctypes.addressof(table), handle, cloned)
 
 
 main()

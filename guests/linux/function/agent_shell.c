@@ -116,14 +116,13 @@ static int shell_end(const struct shell *s)
 static void answer(enum status status, int fd)
 {
 	long len = syscall3(SYS_lseek, fd, 0, SEEK_END);
-	u64 room = life.window_len;
 
-	if (status == STATUS_ANSWER && len > (long)room) {
-		life_too_long(&life, (u64)len, room);
+	if (status == STATUS_ANSWER && len > (long)life.room) {
+		life_too_long(&life, (u64)len, life.room);
 		return;
 	}
-	if (len > (long)room)
-		len = (long)room;
+	if (len > (long)life.room)
+		len = (long)life.room;
 	len = syscall6(SYS_pread64, fd, (long)life.window, len, 0, 0, 0);
 	life_answer(&life, status, len < 0 ? 0 : (u64)len);
 }

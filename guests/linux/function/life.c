@@ -233,8 +233,8 @@ static void open_mailbox(struct life *l)
 	l->regs = map_memory(fd, big_endian(reg), PAGE_LEN);
 	if (load(l, VERSION) < 2)
 		give_up("this Pando's mailbox is older than functions");
-	l->window_len = big_endian(reg + 24);
-	l->window = map_memory(fd, big_endian(reg + 16), l->window_len);
+	l->room = big_endian(reg + 24);
+	l->window = map_memory(fd, big_endian(reg + 16), l->room);
 	syscall3(SYS_close, fd, 0, 0);
 }
 
@@ -305,7 +305,7 @@ static void await_tick(void)
 /* A page that the guest has written is marked so in its page table; a clone's first store then writes no table. */
 static void touch_window(const struct life *l)
 {
-	for (u64 at = 0; at < l->window_len; at += PAGE_LEN) {
+	for (u64 at = 0; at < l->room; at += PAGE_LEN) {
 		volatile u8 *byte = l->window + at;
 
 		*byte = *byte;

@@ -29,7 +29,7 @@ enum status { /* of docs/guest-abi.md */
 struct life {
 	volatile void *regs;
 	u8 *window;
-	u64 window_len;
+	u64 room; /* bytes at the start of the window for payload and answer: all of it, unless the agent takes some away */
 	u32 generation; /* whose identity this is; 0 in the template */
 	u32 is_ready;
 	u64 name_len;

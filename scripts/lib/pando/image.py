@@ -235,7 +235,7 @@ def make_python(handler, extra, work):
     bare(
         [AGENT / "agent_python.c", AGENT / "life.c"],
         work / "life",
-        ["-Wl,-Ttext=0,--no-relax,--section-start=.text.start=0", "-fno-jump-tables", "-mno-relax"],
+        ["-Wl,--section-start=.entry=0,-Ttext=0x20,--no-relax", "-fno-jump-tables", "-mno-relax"],
     )
     flat = ["-O", "binary", "--set-section-flags", ".bss=alloc,load,contents", "--set-section-flags", ".sbss=alloc,load,contents"]
     run(["riscv64-unknown-elf-objcopy", *flat, work / "life", work / "life.bin"], "the agent cannot be made")
