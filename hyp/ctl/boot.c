@@ -33,15 +33,12 @@ static enum err choose_name(struct vm_config *c, const char *name)
 	return ERR_LIMIT;
 }
 
-static enum err boot_one(const struct bundle_vm *v, bool hold, struct vm **out, const char **why)
+enum err boot_vm(const struct vm_config *c, struct vm **out, const char **why)
 {
-	struct vm_config c = v->config;
-	enum err e = choose_name(&c, v->config.name);
+	enum err e;
 
 	*why = NULL;
-	c.hold_at_ready = hold;
-	if (e == ERR_OK)
-		e = vm_create(&c, out, why);
+	e = vm_create(c, out, why);
 	if (e == ERR_OK) {
 		if (view_watch(*out) != ERR_OK)
 			log_info("%s: not shown, too many consoles are", (*out)->name);
@@ -49,6 +46,18 @@ static enum err boot_one(const struct bundle_vm *v, bool hold, struct vm **out, 
 	}
 	if (!*why)
 		*why = err_name(e);
+	return e;
+}
+
+static enum err boot_one(const struct bundle_vm *v, bool hold, struct vm **out, const char **why)
+{
+	struct vm_config c = v->config;
+	enum err e = choose_name(&c, v->config.name);
+
+	c.hold_at_ready = hold;
+	if (e == ERR_OK)
+		return boot_vm(&c, out, why);
+	*why = err_name(e);
 	return e;
 }
 

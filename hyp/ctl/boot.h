@@ -17,4 +17,7 @@ void boot_bundle(void);
 enum err must_check boot_vms(const struct bundle_vm *v, u64 n, bool hold, struct vm **last,
                              const char **why);
 
+/* Boots one VM.  On failure *why is one line. */
+enum err must_check boot_vm(const struct vm_config *c, struct vm **out, const char **why);
+
 #endif

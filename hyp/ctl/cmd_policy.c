@@ -10,7 +10,7 @@
 #include "vm/admission.h"
 #include "vm/dedup.h"
 
-static enum err read_word(struct cmd *c, const char *word, struct vm_policy *p)
+enum err policy_read_word(struct cmd *c, const char *word, struct vm_policy *p)
 {
 	const char *value = strchr(word, '=');
 	size_t name_len = value ? (size_t)(value - word) : strlen(word);
@@ -48,7 +48,7 @@ static enum err policy(struct cmd *c, struct vm *vm)
 	p = vm->policy;
 	lock_release(&vm->lock);
 	for (u32 i = 1; i < c->n_args; i++) {
-		enum err e = read_word(c, c->arg[i], &p);
+		enum err e = policy_read_word(c, c->arg[i], &p);
 		if (e != ERR_OK)
 			return e;
 	}

@@ -4,8 +4,8 @@
  */
 #include <string.h>
 #include "arch/time.h"
-#include "ctl/boot.h"
 #include "ctl/command.h"
+#include "ctl/event.h"
 #include "ctl/fmt.h"
 #include "ctl/names.h"
 #include "ctl/vms.h"
@@ -15,25 +15,6 @@
 static enum err take_count(struct cmd *c, u64 *n)
 {
 	return cmd_take_count(c, frame_n_total(), n);
-}
-
-static enum err run_boot(struct cmd *c)
-{
-	const struct bundle_vm *v;
-	const char *why = "";
-	struct vm *vm;
-	u64 n = 1;
-	enum err e = take_count(c, &n);
-
-	if (e != ERR_OK)
-		return e;
-	if (c->n_args != 1)
-		return cmd_fail(c, ERR_INVAL, "usage: boot NAME [-n N]");
-	v = bundle_find(&boot_images, c->arg[0]);
-	if (!v)
-		return cmd_fail(c, ERR_ABSENT, "no \"%.40s\" in the bundle; try tab", c->arg[0]);
-	e = boot_vms(v, n, true, &vm, &why);
-	return e == ERR_OK ? e : cmd_fail(c, e, "%s: cannot boot: %s", v->config.name, why);
 }
 
 static enum err run_clone(struct cmd *c)
@@ -175,14 +156,14 @@ static enum err run_resume(struct cmd *c)
 static enum err kill(struct cmd *c, struct vm *vm)
 {
 	(void)c;
-	vm_kill(vm);
+	event_kill(vm);
 	return ERR_OK;
 }
 
 static bool kill_each(struct vm *vm, void *arg)
 {
 	(void)arg;
-	vm_kill(vm);
+	event_kill(vm);
 	return true;
 }
 
@@ -198,8 +179,6 @@ static const struct command commands[] = {
 	{ "vms", "[NAME] [-s]", "all VMs, or NAME and what descends from it; -s: how many", 0, 2,
 	  vms_run },
 	{ "vcpus", "[VM]", "what the vCPUs do", 0, 1, vcpus_run },
-	{ "boot", "NAME [-n N]", "boot a VM of the bundle, to where it says READY", 1, 3,
-	  run_boot },
 	{ "freeze", "VM [--compact]",
 	  "make a VM a template: it never runs again; --compact: merge its equal pages first", 1, 2,
 	  run_freeze },

@@ -37,4 +37,8 @@ struct policy_word policy_word(const struct vm_policy *p, const struct policy_op
 /* "continue or jump"; "..., family or domain:NAME" */
 void policy_list_words(const struct policy_option *o, char *buf, size_t len);
 
+/* "NAME=WORD" of a command line; fails with a message. */
+struct cmd;
+enum err must_check policy_read_word(struct cmd *c, const char *word, struct vm_policy *p);
+
 #endif

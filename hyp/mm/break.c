@@ -421,8 +421,9 @@ enum err space_pin_locked(struct space *s, gpa_t gpa, enum access access, u8 **p
 
 /* ---- images ---- */
 
-/* A block with `len` bytes of `image`, the rest zeroed, at a slot that is still absent. */
-static enum err load_block(struct space *s, gpa_t gpa, const u8 *image, u64 len)
+/* A block with `len` bytes of the image, the rest zeroed, at a slot that is still absent. */
+static enum err load_block(struct space *s, gpa_t gpa, const struct image_reader *from, u64 offset,
+                           u64 len)
 {
 	struct walk w = { .s = s, .gpa = gpa };
 	enum err e = walk_down(&w, 1);
@@ -444,7 +445,7 @@ static enum err load_block(struct space *s, gpa_t gpa, const u8 *image, u64 len)
 	if (s->use == FRAME_PROMISED)
 		promise_spend_frames(s, N_ENTRIES);
 	bytes = hpa_ptr(frame_hpa(f));
-	memcpy(bytes, image, len);
+	from->read(from->arg, offset, bytes, len);
 	memset(bytes + len, 0, BLOCK_SIZE - len);
 	table_set(t, i, pte_make(frame_hpa(f), PTE_READ_ONLY | PTE_W | KIND_LEAF));
 	arm(t, i);
@@ -452,7 +453,8 @@ static enum err load_block(struct space *s, gpa_t gpa, const u8 *image, u64 len)
 	return ERR_OK;
 }
 
-static enum err load_page(struct space *s, gpa_t gpa, const u8 *image, u64 len)
+static enum err load_page(struct space *s, gpa_t gpa, const struct image_reader *from, u64 offset,
+                          u64 len)
 {
 	enum err e;
 	u8 *page;
@@ -460,41 +462,53 @@ static enum err load_page(struct space *s, gpa_t gpa, const u8 *image, u64 len)
 	lock_acquire(&s->lock);
 	e = space_pin_locked(s, gpa, ACCESS_WRITE, &page);
 	if (e == ERR_OK)
-		memcpy(page, image, len);
+		from->read(from->arg, offset, page, len);
 	lock_release(&s->lock);
 	return e;
 }
 
 /* Page by page, where no whole block can be had. */
-static enum err load_pages(struct space *s, gpa_t gpa, const u8 *image, u64 len)
+static enum err load_pages(struct space *s, gpa_t gpa, const struct image_reader *from, u64 offset,
+                           u64 len)
 {
 	enum err e = ERR_OK;
 
 	for (u64 at = 0; at < len && e == ERR_OK; at += PAGE_SIZE) {
 		u64 n = u64_min(len - at, PAGE_SIZE);
 
-		e = load_page(s, GPA(gpa.v + at), image + at, n);
+		e = load_page(s, GPA(gpa.v + at), from, offset + at, n);
 		if (e == ERR_NOMEM && space_relieve())
-			e = load_page(s, GPA(gpa.v + at), image + at, n);
+			e = load_page(s, GPA(gpa.v + at), from, offset + at, n);
 	}
 	return e;
 }
 
-enum err space_load(struct space *s, gpa_t gpa, const void *image, u64 len)
+enum err space_load_from(struct space *s, gpa_t gpa, const struct image_reader *from, u64 len)
 {
 	enum err e = ERR_OK;
 
 	if (!IS_ALIGNED(gpa.v, BLOCK_SIZE) || !space_has(s, gpa, len))
 		return ERR_RANGE;
 	for (u64 at = 0; at < len && e == ERR_OK; at += BLOCK_SIZE) {
-		const u8 *from = (const u8 *)image + at;
 		u64 n = u64_min(len - at, BLOCK_SIZE);
 
 		lock_acquire(&s->lock);
-		e = load_block(s, GPA(gpa.v + at), from, n);
+		e = load_block(s, GPA(gpa.v + at), from, at, n);
 		lock_release(&s->lock);
 		if (e == ERR_NOMEM)
-			e = load_pages(s, GPA(gpa.v + at), from, n);
+			e = load_pages(s, GPA(gpa.v + at), from, at, n);
 	}
 	return e;
+}
+
+static void read_memory(const void *arg, u64 offset, void *to, u64 len)
+{
+	memcpy(to, (const u8 *)arg + offset, len);
+}
+
+enum err space_load(struct space *s, gpa_t gpa, const void *image, u64 len)
+{
+	const struct image_reader from = { read_memory, image };
+
+	return space_load_from(s, gpa, &from, len);
 }

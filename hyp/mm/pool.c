@@ -211,19 +211,24 @@ void page_free(void *page)
 	frame_free(frame_of(ptr_hpa(page)));
 }
 
-void *pages_alloc(u32 order, enum frame_use use)
+void *pages_alloc_raw(u32 order, enum frame_use use)
 {
 	struct frame *f = frame_alloc_order(order, use);
-	u8 *pages;
 
 	if (!f)
 		return NULL;
 	note_frames((s64)BIT(order));
-	pages = hpa_ptr(frame_hpa(f));
-	for (u32 k = 0; k < 1U << order; k++) {
+	for (u32 k = 0; k < 1U << order; k++)
 		f[k].class = FRAME_POOL;
+	return hpa_ptr(frame_hpa(f));
+}
+
+void *pages_alloc(u32 order, enum frame_use use)
+{
+	u8 *pages = pages_alloc_raw(order, use);
+
+	for (u32 k = 0; pages && k < 1U << order; k++)
 		page_zero(pages + k * PAGE_SIZE);
-	}
 	return pages;
 }
 

@@ -50,6 +50,9 @@ void page_free(void *page);
 
 /* Whole zeroed frames for records, rings, buffers; freed with the same count of pages. */
 void *must_check pages_alloc(u32 order, enum frame_use use);
+
+/* The same, contents undefined. */
+void *must_check pages_alloc_raw(u32 order, enum frame_use use);
 void pages_free(void *pages, u32 order);
 
 /* Frames that all pools and pages_alloc() hold now. */

@@ -140,8 +140,18 @@ enum err must_check space_own_page(struct space *s, gpa_t gpa);
  * changes nothing.  ERR_STATE: a write to a template. */
 enum err must_check space_pin_locked(struct space *s, gpa_t gpa, enum access access, u8 **ptr);
 
-/* Loads a contiguous image into whole 2 MiB blocks at a 2 MiB aligned gpa (rest of the last
+/* Where the bytes of an image come from. */
+struct image_reader {
+	void (*read)(const void *arg, u64 offset, void *to, u64 len);
+	const void *arg;
+};
+
+/* Loads an image into whole 2 MiB blocks at a 2 MiB aligned gpa (rest of the last
  * block zeroed).  Only before the first entry. ERR_NOMEM, ERR_RANGE, ERR_STATE (a template). */
+enum err must_check space_load_from(struct space *s, gpa_t gpa, const struct image_reader *from,
+                                    u64 len);
+
+/* The same for one that lies in one piece. */
 enum err must_check space_load(struct space *s, gpa_t gpa, const void *image, u64 len);
 
 /* When a hart takes on a vCPU of the space: see tlb_load(). */

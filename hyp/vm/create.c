@@ -54,7 +54,7 @@ static enum err check_config(const struct vm_config *c, const char **why)
 			ERR_INVAL, why,
 			"memory-size: 0x%lx bytes are not a multiple of 2 MiB, up to 1 TiB",
 			c->ram_len);
-	if (c->kernel == NULL || c->kernel_len == 0)
+	if ((c->kernel == NULL && c->kernel_blob == NULL) || c->kernel_len == 0)
 		return vm_refuse(ERR_INVAL, why, "kernel: missing or empty");
 	return ERR_OK;
 }

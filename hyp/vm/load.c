@@ -13,6 +13,7 @@
  * Image header: Linux, Documentation/arch/riscv/boot-image-header.rst.
  */
 #include "lib/assert.h"
+#include "mm/blob.h"
 #include "mm/copy.h"
 #include "mm/pool.h"
 #include "vm/device.h"
@@ -45,9 +46,11 @@ static u64 read_le64(const void *p)
 	return v;
 }
 
+/* A blob's first piece is a page at least: the header lies in it. */
 static enum err place_kernel(const struct vm_config *c, struct layout *l, const char **why)
 {
-	const u8 *image = c->kernel;
+	u64 n;
+	const u8 *image = c->kernel_blob != NULL ? blob_at(c->kernel_blob, 0, &n) : c->kernel;
 
 	l->kernel_room = c->kernel_len;
 	if (c->kernel_len >= IMAGE_HEADER_LEN && memcmp(image + IMAGE_MAGIC2, "RSC\x05", 4) == 0) {
@@ -88,10 +91,18 @@ static bool place_rest(const struct vm_config *c, struct layout *l)
 	return true;
 }
 
-static enum err load_one(struct vm *vm, const char *property, u64 offset, const void *image,
-                         u64 len, const char **why)
+static void read_blob(const void *arg, u64 offset, void *to, u64 len)
 {
-	enum err e = space_load(&vm->space, GPA(vm->ram.base.v + offset), image, len);
+	blob_read(arg, offset, to, len);
+}
+
+static enum err load_one(struct vm *vm, const char *property, u64 offset, const void *image,
+                         const struct blob *blob, u64 len, const char **why)
+{
+	const struct image_reader from = { read_blob, blob };
+	gpa_t gpa = GPA(vm->ram.base.v + offset);
+	enum err e = blob != NULL ? space_load_from(&vm->space, gpa, &from, len)
+	                          : space_load(&vm->space, gpa, image, len);
 
 	if (e != ERR_OK)
 		return vm_refuse(e, why, "%s: loading %lu MiB failed: %s", property, MIB(len),
@@ -143,9 +154,9 @@ enum err load_images(struct vm *vm, const struct vm_config *c, const char **why)
 			"memory-size: %lu MiB cannot hold kernel (%lu MiB%s) + initrd (%lu MiB)",
 			MIB(c->ram_len), MIB(l.kernel_room),
 			l.kernel != 0 ? ", 2 MiB or more above the base" : "", MIB(c->initrd_len));
-	e = load_one(vm, "kernel", l.kernel, c->kernel, c->kernel_len, why);
+	e = load_one(vm, "kernel", l.kernel, c->kernel, c->kernel_blob, c->kernel_len, why);
 	if (e == ERR_OK && c->initrd_len != 0)
-		e = load_one(vm, "initrd", l.initrd, c->initrd, c->initrd_len, why);
+		e = load_one(vm, "initrd", l.initrd, c->initrd, c->initrd_blob, c->initrd_len, why);
 	if (e == ERR_OK)
 		e = load_tree(vm, c, &l, why);
 	if (e == ERR_OK)

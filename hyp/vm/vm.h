@@ -17,6 +17,8 @@
 #include "vm/policy.h"
 #include "vm/vcpu.h"
 
+struct blob;
+
 #define VM_MAX_VCPUS     8
 #define VM_NAME_LEN      32
 #define VM_NUMBER_LEN    16   /* digits of a clone's number: more clones than can ever be made */
@@ -57,6 +59,7 @@ struct vm_config {
 	u64 kernel_len;
 	const void *initrd; /* may be NULL */
 	u64 initrd_len;
+	const struct blob *kernel_blob, *initrd_blob; /* not NULL: the image is there instead */
 	bool hold_at_ready; /* stop at the READY store, for whoever will freeze */
 	struct vm_policy policy;
 };

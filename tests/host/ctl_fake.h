@@ -38,12 +38,13 @@ static struct {
 	u32 n_events, next_event;
 	char guest_in[4096]; /* what a guest's UART was given */
 	u32 n_guest_in;
-	u32 fifo_room;       /* bytes that it still takes */
-	struct vm *chatty;   /* prints without end, on another hart */
-	struct vm *restless; /* stores DONE without end, on another hart */
-	struct vm *stuck;    /* what nomem_victim() says next */
-	enum err fail_next;  /* the next vm_create or vm_clone */
-	jmp_buf off;         /* where power_off() goes */
+	u32 fifo_room;           /* bytes that it still takes */
+	struct vm *chatty;       /* prints without end, on another hart */
+	struct vm *restless;     /* stores DONE without end, on another hart */
+	struct vm *stuck;        /* what nomem_victim() says next */
+	enum err fail_next;      /* the next vm_create or vm_clone */
+	struct vm_config booted; /* of the last vm_create */
+	jmp_buf off;             /* where power_off() goes */
 	int off_code;
 } fc;
 
@@ -148,6 +149,7 @@ enum err vm_create(const struct vm_config *c, struct vm **out, const char **why)
 		return take_failure();
 	vm = fake_new(c->name, c->n_vcpus);
 	vm->hold_at_ready = c->hold_at_ready;
+	fc.booted = *c;
 	regions[0] = vm->ram;
 	regions[1] = vm->window;
 	assert_int_equal(space_init(&vm->space, regions, 2), ERR_OK);
