@@ -98,19 +98,19 @@ def interpreter():
 
 
 def map_life():
-    """The two entries of agent_python.c."""
+    """The two entries of agent_python.c, and the memory that they lie in."""
     fd = os.open("/function/life.bin", os.O_RDONLY)
     image = mmap.mmap(fd, 0, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     os.close(fd)
     address = ctypes.addressof(ctypes.c_char.from_buffer(image))
     open_life = ctypes.PYFUNCTYPE(None)(address)
     serve = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.py_object, ctypes.py_object)(address + 8)
-    return open_life, serve
+    return open_life, serve, image
 
 
 def main():
     os.environ["PATH"] = "/function:/bin:/usr/bin"
-    open_life, serve = map_life()
+    open_life, serve, _image = map_life()
     open_life()
     module = load()
     handle, cloned = guard(module.handle), reseed(module)
