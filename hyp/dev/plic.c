@@ -67,8 +67,7 @@ static u32 best_source(const struct plic *p, const struct plic_context *c, u32 f
 	return best;
 }
 
-/* After any change: tells each vCPU whose line has changed to look at the door. */
-static void update_outputs(struct vm *vm, struct plic *p)
+static u32 outputs_of(const struct vm *vm, const struct plic *p)
 {
 	u32 outputs = 0;
 
@@ -76,6 +75,14 @@ static void update_outputs(struct vm *vm, struct plic *p)
 		if (best_source(p, &p->context[i], p->context[i].threshold) != 0)
 			outputs |= 1U << i;
 	}
+	return outputs;
+}
+
+/* After any change: tells each vCPU whose line has changed to look at the door. */
+static void update_outputs(struct vm *vm, struct plic *p)
+{
+	u32 outputs = outputs_of(vm, p);
+
 	for (u32 m = outputs ^ p->outputs; m != 0; m &= m - 1)
 		vcpu_post(vm->vcpu[__builtin_ctz(m)], VREQ_EXT);
 	p->outputs = outputs;
@@ -244,6 +251,33 @@ static enum mmio plic_store(struct vcpu *v, void *state, u64 offset, u32 len, u6
 	return MMIO_OK;
 }
 
+/* Source 0 is no bit of any word, and outputs follow from the rest. */
+static void word_fields(struct fields *f, u32 *words)
+{
+	for (u32 w = 0; w < PLIC_N_WORDS; w++) {
+		fields_u32(f, "word", &words[w], UINT32_MAX);
+		fields_check(f, "source 0", w != 0 || (words[w] & 1) == 0);
+	}
+}
+
+static void plic_fields(struct vm *vm, void *state, struct fields *f)
+{
+	struct plic *p = state;
+
+	fields_bytes(f, p->priority, sizeof(p->priority));
+	for (u32 irq = 0; irq < PLIC_N_SOURCES; irq++)
+		fields_check(f, "priority", p->priority[irq] <= (irq == 0 ? 0 : PRIORITY_MASK));
+	word_fields(f, p->level);
+	word_fields(f, p->pending);
+	word_fields(f, p->claimed);
+	for (u32 i = 0; i < vm->n_vcpus; i++) {
+		word_fields(f, p->context[i].enable);
+		fields_u32(f, "threshold", &p->context[i].threshold, PRIORITY_MASK);
+	}
+	if (f->is_reading)
+		p->outputs = outputs_of(vm, p);
+}
+
 static void plic_init(struct vm *vm, void *state)
 {
 	(void)vm;
@@ -282,4 +316,5 @@ const struct device_type plic_type = {
 	.load = plic_load,
 	.store = plic_store,
 	.fdt = plic_fdt,
+	.fields = plic_fields,
 };

@@ -258,6 +258,33 @@ static void uart_init(struct vm *vm, void *state)
 	u->dll = 12; /* what reset leaves is undefined; QEMU says 9600 baud */
 }
 
+/* The oldest byte of input comes first; the line is as all that makes it. */
+static void uart_fields(struct vm *vm, void *state, struct fields *f)
+{
+	struct uart *u = state;
+	u8 input[UART_INPUT_LEN];
+
+	for (u32 i = 0; i < UART_INPUT_LEN; i++)
+		input[i] = i < u->n_input ? u->input[(u->head + i) % UART_INPUT_LEN] : 0;
+	fields_u8(f, "ier", &u->ier, IER_ALL);
+	fields_u8(f, "lcr", &u->lcr, UINT8_MAX);
+	fields_u8(f, "mcr", &u->mcr, MCR_ALL);
+	fields_u8(f, "fcr", &u->fcr, FCR_KEPT);
+	fields_check(f, "fcr", (u->fcr & ~FCR_KEPT) == 0);
+	fields_u8(f, "scr", &u->scr, UINT8_MAX);
+	fields_u8(f, "dll", &u->dll, UINT8_MAX);
+	fields_u8(f, "dlm", &u->dlm, UINT8_MAX);
+	fields_bool(f, "overrun", &u->overrun);
+	fields_bool(f, "thre", &u->thre_pending);
+	fields_u8(f, "input", &u->n_input, UART_INPUT_LEN);
+	fields_bytes(f, input, sizeof(input));
+	if (!f->is_reading)
+		return;
+	u->head = 0;
+	memcpy(u->input, input, sizeof(input));
+	update_irq(vm, u);
+}
+
 static int uart_fdt(const struct vm *vm, void *fdt)
 {
 	(void)vm;
@@ -280,4 +307,5 @@ const struct device_type uart_type = {
 	.load = uart_load,
 	.store = uart_store,
 	.fdt = uart_fdt,
+	.fields = uart_fields,
 };

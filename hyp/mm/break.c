@@ -445,12 +445,23 @@ static enum err load_block(struct space *s, gpa_t gpa, const struct image_reader
 	if (s->use == FRAME_PROMISED)
 		promise_spend_frames(s, N_ENTRIES);
 	bytes = hpa_ptr(frame_hpa(f));
-	from->read(from->arg, offset, bytes, len);
+	if (len)
+		from->read(from->arg, offset, bytes, len);
 	memset(bytes + len, 0, BLOCK_SIZE - len);
 	table_set(t, i, pte_make(frame_hpa(f), PTE_READ_ONLY | PTE_W | KIND_LEAF));
 	arm(t, i);
 	tlb_fence_local(&s->tlb, gpa);
 	return ERR_OK;
+}
+
+enum err space_add_block(struct space *s, gpa_t gpa)
+{
+	enum err e;
+
+	lock_acquire(&s->lock);
+	e = load_block(s, gpa, NULL, 0, 0);
+	lock_release(&s->lock);
+	return e;
 }
 
 static enum err load_page(struct space *s, gpa_t gpa, const struct image_reader *from, u64 offset,

@@ -154,6 +154,10 @@ enum err must_check space_load_from(struct space *s, gpa_t gpa, const struct ima
 /* The same for one that lies in one piece. */
 enum err must_check space_load(struct space *s, gpa_t gpa, const void *image, u64 len);
 
+/* Backs the 2 MiB at `gpa` with one block of zeroes.  ERR_NOMEM: there is none, or something is there already; pages
+ * may do.  ERR_STATE: a template. */
+enum err must_check space_add_block(struct space *s, gpa_t gpa);
+
 /* When a hart takes on a vCPU of the space: see tlb_load(). */
 static inline void space_attach(struct space *s, u32 vcpu_id, bool moved)
 {

@@ -29,6 +29,15 @@
 
 static _Atomic u32 last_generation;
 
+void vm_generations_from(u32 n)
+{
+	u32 last = atomic_load(&last_generation);
+
+	while (last < n)
+		if (atomic_compare_exchange_weak(&last_generation, &last, n))
+			return;
+}
+
 static enum err freeze(struct vm *vm, bool compact)
 {
 	struct time_cost start;

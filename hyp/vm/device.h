@@ -9,7 +9,7 @@
 #ifndef VM_DEVICE_H
 #define VM_DEVICE_H
 
-#include "lib/types.h"
+#include "lib/fields.h"
 #include "vm/vm.h"
 
 enum mmio {
@@ -30,6 +30,9 @@ struct device_type {
 	/* Adds its node under /soc of a guest tree being written with libfdt's sw functions;
 	 * returns libfdt's result. */
 	int (*fdt)(const struct vm *vm, void *fdt);
+	/* Names what a template's file keeps of the state, both ways (docs/template-format.md); read into
+	 * what `init` has left, in the order of the table.  NULL: nothing, a clone begins anew. */
+	void (*fields)(struct vm *vm, void *state, struct fields *f);
 };
 
 /* Upward calls of the vm floor, filled in by dev at boot. */

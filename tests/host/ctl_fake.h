@@ -11,6 +11,7 @@
 #include <libfdt.h>
 #include "arch/phys.h"
 #include "ctl/ctl.h"
+#include "ctl_fake_snapshot.h"
 #include "drv/console.h"
 #include "drv/machine.h"
 #include "drv/power.h"
