@@ -102,13 +102,14 @@ static void dequeue(struct runq *q, struct vcpu *v)
 	atomic_fetch_sub(&q->n_queued, 1);
 }
 
-/* Asleep: only its own timer may wake it without anybody calling.  Held: not even that, but the gate's wait is bounded. */
+/* Asleep: only its own timer, if its vsie enables that, may wake it without anybody calling.  Held: not even that, but
+ * the gate's wait is bounded. */
 static void settle_timer(struct runq *q, struct vcpu *v)
 {
 	u32 holds = atomic_load(&v->holds);
 
 	timerq_remove(&q->timers, &v->timer);
-	if (holds != 0 && holds != HOLD_GATE)
+	if (holds == 0 ? !vcpu_enables_timer(v) : holds != HOLD_GATE)
 		return;
 	v->timer.deadline = holds == 0 ? vcpu_wake_ticks(v) : gate_deadline(v);
 	if (v->timer.deadline == TIME_NEVER)
@@ -343,12 +344,12 @@ static NOINLINE u64 run_timers(struct runq *q, bool is_busy)
 			settle_timer(q, v);
 			continue;
 		}
-		/* Not due any more: guest time has stood still since it was queued.  But due, and its
-		 * vsie does not enable the timer: it sleeps on without one. */
 		if (vcpu_can_run(v)) {
 			enqueue(q, v, false);
 			n_woken++;
-		} else if (vcpu_wake_ticks(v) > time_now()) {
+		} else {
+			/* It was not due: guest time has stood still since it was queued.  Whether it is
+			 * by now is not asked again; between two looks it might become so. */
 			settle_timer(q, v);
 		}
 	}

@@ -137,6 +137,11 @@ bool vcpu_has_interrupt_live(const struct vcpu *v)
 	return is_enabled(v, csr_read(hvip), live_deadline(v), csr_read(vsie));
 }
 
+bool vcpu_enables_timer(const struct vcpu *v)
+{
+	return (HVIP_TO_VSIP(HVIP_VSTIP) & v->csrs.vsie) != 0;
+}
+
 bool vcpu_can_run(const struct vcpu *v)
 {
 	return atomic_load(&v->holds) == 0 && (!v->in_wfi || vcpu_has_interrupt(v));

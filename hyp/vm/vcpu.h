@@ -139,6 +139,9 @@ void vcpu_set_timer(struct vcpu *v, u64 deadline);
 /* Host ticks at which the timer of a vCPU that is not loaded fires; TIME_NEVER: it does not. */
 u64 vcpu_wake_ticks(const struct vcpu *v);
 
+/* Would its timer end a WFI?  While it is not loaded. */
+bool vcpu_enables_timer(const struct vcpu *v);
+
 /* Resets a vCPU to start at `pc` in VS-mode with a0 = its id, a1 = opaque (SBI HSM). */
 void vcpu_start_at(struct vcpu *v, u64 pc, u64 opaque);
 

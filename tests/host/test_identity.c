@@ -368,6 +368,7 @@ static void test_leader_sleeps(void **state)
 	assert_true(is_gated(c, 1));
 	/* The sibling has a timer of its own by then, in its WFI. */
 	c->vcpu[1]->csrs.vstimecmp = vcpu_time(v) + 3 * GATE_TICKS;
+	c->vcpu[1]->csrs.vsie = HVIP_VSTIP >> 1;
 	fake_time += GATE_TICKS;
 	run_timers(0);
 	assert_false(is_gated(c, 1));

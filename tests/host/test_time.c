@@ -127,21 +127,20 @@ static void test_a_sleeper_does_not_wait(void **state)
 	assert_int_equal(vcpu_time(v), 1000);
 }
 
-/* Its timer was queued while the VM waited for a first turn, which was its sibling's: guest time has stood still
- * since, and the timer is not due when the hart thinks so. */
-static void test_a_sleeper_beside_one_that_waits(void **state)
+/* Its timer was queued while the VM waited for a first turn, which was its sibling's 600 ticks later: guest time has
+ * stood still since, and the timer is not due when the hart thinks so. */
+static struct vcpu *sleeper_beside_one_that_waits(void)
 {
 	struct vm *vm;
 	struct vcpu *v, *sibling;
 
-	(void)state;
 	fake_boot(1);
 	vm = fake_vm_run("vm", 2);
 	v = first(vm);
 	sibling = vm->vcpu[1];
 	turn(vm);
 	vcpu_unhold(sibling, HOLD_STOPPED);
-	vcpu_set_timer(v, 1000);
+	vcpu_set_timer(v, vcpu_time(v) + 1000);
 	v->csrs.vsie = HVIP_VSTIP >> 1;
 	v->in_wfi = true;
 	vm_pause(vm);
@@ -149,12 +148,42 @@ static void test_a_sleeper_beside_one_that_waits(void **state)
 	fake_time += 600;
 	vcpu_load(sibling);
 	vcpu_unload(sibling);
+	return v;
+}
+
+static void test_a_sleeper_beside_one_that_waits(void **state)
+{
+	struct vcpu *v;
+
+	(void)state;
+	v = sleeper_beside_one_that_waits();
 	fake_time += 500;
 	sched_timer(NULL, TIME_NEVER);
 	assert_int_equal(atomic_load(&v->state), SCHED_ASLEEP);
 	fake_time += 500;
 	sched_timer(NULL, TIME_NEVER);
 	assert_int_equal(atomic_load(&v->state), SCHED_QUEUED);
+}
+
+/* And it becomes due while the hart looks: between any two of its looks at the clock. */
+static void test_a_sleeper_due_at_any_look(void **state)
+{
+	u32 n_asleep = 0;
+
+	(void)state;
+	for (u64 left = 0; left < 12; left++) {
+		struct vcpu *v = sleeper_beside_one_that_waits();
+
+		fake_time += 1000 - left;
+		fake_time_step = 1;
+		sched_timer(NULL, TIME_NEVER);
+		fake_time_step = 0;
+		n_asleep += atomic_load(&v->state) == SCHED_ASLEEP;
+		fake_time += 1000;
+		sched_timer(NULL, TIME_NEVER);
+		assert_int_equal(atomic_load(&v->state), SCHED_QUEUED);
+	}
+	assert_in_range(n_asleep, 1, 11);
 }
 
 static void test_jump(void **state)
@@ -484,6 +513,7 @@ int main(void)
 		cmocka_unit_test(test_continue_from_the_first_turn),
 		cmocka_unit_test(test_a_sleeper_does_not_wait),
 		cmocka_unit_test(test_a_sleeper_beside_one_that_waits),
+		cmocka_unit_test(test_a_sleeper_due_at_any_look),
 		cmocka_unit_test(test_jump),
 		cmocka_unit_test(test_jump_meets_a_slow_clock),
 		cmocka_unit_test(test_no_storm_after_a_jump),

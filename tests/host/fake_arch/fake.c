@@ -17,7 +17,7 @@
 #include "mm/space.h"
 
 u32 fake_hart, fake_n_harts = 1, fake_events;
-u64 fake_time, fake_timer[HART_MAX];
+u64 fake_time, fake_time_step, fake_timer[HART_MAX];
 u8 *fake_ram;
 struct machine machine;
 void (*fake_on_kick)(u32 hart);
@@ -124,6 +124,7 @@ void hart_kick(u32 index)
 
 u64 time_now(void)
 {
+	fake_time += fake_time_step;
 	return fake_time;
 }
 

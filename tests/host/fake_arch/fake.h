@@ -20,6 +20,7 @@ struct space;
 extern u32 fake_hart;            /* index of the hart that runs */
 extern u32 fake_n_harts;         /* what hart_count() says */
 extern u64 fake_time;            /* what time_now() says; a test advances it */
+extern u64 fake_time_step;       /* by how much each look at it advances it */
 extern u64 fake_timer[HART_MAX]; /* what timer_set() asked for */
 extern u32 fake_events;          /* what hart_events() says next, then cleared */
 
