@@ -11,17 +11,18 @@ import re
 import time
 from dataclasses import dataclass, field
 
+from . import image
 from .errors import CommandError, PandoError
 
-NAME = re.compile(r"[A-Za-z0-9_-]{1,20}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,19}")
 NAME_MAX = 20  # of a VM
 KERNEL = "linux/kernel"  # of dts/functions.dts
-RUNTIMES = ("c", "shell", "python")
+RUNTIMES = ("c", "shell", "python")  # of image.py
 
 
 @dataclass
 class Deployment:
-    """What to deploy. Either a `runtime` with a `handler` (its source file), or a ready `image` (an initrd whose /init follows the mailbox's
+    """What to deploy. Either a `handler` (its source file) with a `runtime` (or that which its name stands for), or a ready `image` (an initrd whose /init follows the mailbox's
     rules), or a `template` that is there already. memory, vcpus, bootargs: of the guest; mode, warm, max, timeout (ms): of the
     function; `policy`: {"dedup": "family", ...}; `boot_timeout` in seconds; `say(text)` and `progress(n, of)` hear how it goes."""
 
@@ -59,13 +60,13 @@ class Guest:
 def check(wanted):
     """What can be refused before anything is done."""
     if not NAME.fullmatch(wanted.name):
-        raise PandoError(f"{wanted.name!r} is no name for a function: 1 to {NAME_MAX} letters, digits, - and _")
+        raise PandoError(f"{wanted.name!r} is no name for a function: 1 to {NAME_MAX} letters, digits and dashes")
     ways = [wanted.template, wanted.image, wanted.handler]
     if sum(way is not None for way in ways) != 1:
-        raise PandoError("a function needs one of a handler (with a runtime), an image, or a template")
-    if wanted.handler is not None and wanted.runtime not in RUNTIMES:
-        raise PandoError(f"a handler needs a runtime: one of {', '.join(RUNTIMES)}")
-    for path in (wanted.handler, wanted.image, wanted.kernel, *wanted.files):
+        raise PandoError("a function needs one of a handler, an image, or a template")
+    if wanted.runtime not in (None, *RUNTIMES):
+        raise PandoError(f"there is no runtime {wanted.runtime!r}: one of {', '.join(RUNTIMES)}")
+    for path in (wanted.handler, wanted.image, wanted.kernel):
         if path is not None and not os.path.isfile(path):
             raise PandoError(f"{path}: no such file")
 
@@ -75,10 +76,11 @@ def guest_of(wanted):
     if wanted.image is not None:
         guest = Guest(wanted.image, wanted.kernel)
     else:
-        from . import image  # the tools that it needs are not everybody's
-
-        built = image.build(wanted.name, wanted.runtime, wanted.handler, files=wanted.files)
-        guest = Guest(str(built.initrd), str(built.kernel), built.bootargs, str(built.memory), built.vcpus)
+        try:
+            built = image.build(wanted.name, wanted.runtime, wanted.handler, files=wanted.files)
+        except image.ImageError as error:
+            raise PandoError(f"{error}\n{error.output}".strip()) from None
+        guest = Guest(str(built.initrd), str(built.kernel), built.bootargs, f"{built.memory >> 20}M", built.vcpus)
     for key in ("memory", "vcpus", "bootargs", "kernel"):
         if (value := getattr(wanted, key)) is not None:
             setattr(guest, key, value)

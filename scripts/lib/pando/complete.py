@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Completion for bash, made from the table of commands: words and options as they are, names of VMs and functions by asking Pando."""
+
+from . import cli
+
+SCRIPT = """\
+# bash completion for pando; made by `pando completion bash`
+_pando() {
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} program=${COMP_WORDS[0]} word command='' kind='' options=''
+	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+		case $word in -*) ;; *) command=$word && break ;; esac
+	done
+	case $prev in --dir) mapfile -t COMPREPLY < <(compgen -d -- "$cur") && return ;; esac
+	case $command in
+@CASES@
+	*) options='@COMMANDS@ --dir --json --quiet --help' ;;
+	esac
+	case $cur in -*) kind='' ;; esac
+	if [ "$kind" = files ]; then
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+	elif [ -n "$kind" ]; then
+		mapfile -t COMPREPLY < <(compgen -W "$("$program" names "$kind" 2>/dev/null) $options" -- "$cur")
+	else
+		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
+	fi
+}
+complete -o default -F _pando pando scripts/pando ./scripts/pando
+"""
+
+
+def case(command):
+    """The line of one command: its options, its choices, and what its first word names."""
+    options, kind, files = ["--json", "--dir", "--quiet", "--help"], "", []
+    for argument in command.arguments:
+        if argument.names[0].startswith("-"):
+            options += [name for name in argument.names if name.startswith("--") or len(argument.names) == 1]
+            if argument.options.get("metavar") == "FILE":
+                files += argument.names
+        elif argument.options.get("choices"):
+            options += argument.options["choices"]
+        kind = kind or argument.options.get("names_of", "")
+    by_file = f" case $prev in {' | '.join(files)}) kind=files ;; esac" if files else ""
+    return f"\t{command.name}) kind='{kind}' options='{' '.join(options)}'{by_file} ;;" if not files else (
+        f"\t{command.name})\n\t\tkind='{kind}' options='{' '.join(options)}'\n\t\t{by_file.strip()}\n\t\t;;"
+    )
+
+
+def bash():
+    commands = [command for command in cli.COMMANDS.values() if command.name != "names"]
+    cases = "\n".join(case(command) for command in commands)
+    return SCRIPT.replace("@CASES@", cases).replace("@COMMANDS@", " ".join(command.name for command in commands))
+
+
+async def names(pando, kind):
+    """What may stand for a word of this kind."""
+    if kind == "functions":
+        return [function["name"] for function in await pando.functions()]
+    if kind in ("images", "entries"):
+        found = list(await pando.images())
+        return sorted({name.split("/")[0] for name in found if "/" in name}) if kind == "entries" else found
+    return [vm["name"] for vm in await pando.vms() if kind == "vms" or vm.get("state") == "template"]

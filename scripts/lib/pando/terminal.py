@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""This terminal on a socket that is a console: keys go there one by one, Ctrl-] comes back. Without a terminal, stdin is sent, and what
+comes is written until a second has passed after the last of it."""
+
+import asyncio
+import contextlib
+import os
+import sys
+import termios
+import tty
+
+from . import ports
+from .errors import PandoError
+
+DETACH = b"\x1d"  # Ctrl-]
+LINGER = 1.0  # seconds
+
+
+@contextlib.contextmanager
+def raw_terminal():
+    """The terminal passes keys on as they are, and is put back afterwards."""
+    if not sys.stdin.isatty():
+        yield False
+        return
+    saved = termios.tcgetattr(0)
+    try:
+        tty.setraw(0)
+        yield True
+    finally:
+        termios.tcsetattr(0, termios.TCSADRAIN, saved)
+
+
+async def read_keys(writer, is_terminal):
+    """stdin to the socket, until its end or Ctrl-]."""
+    loop = asyncio.get_running_loop()
+    while True:
+        data = await loop.run_in_executor(None, os.read, 0, 4096)
+        if is_terminal and DETACH in data:
+            writer.write(data[: data.index(DETACH)])
+            return
+        if not data:
+            await asyncio.sleep(LINGER)
+            return
+        writer.write(data)
+        await writer.drain()
+
+
+async def show(reader):
+    while data := await reader.read(65536):
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+
+async def bridge(reader, writer, is_terminal):
+    """Both directions until one ends."""
+    tasks = [asyncio.ensure_future(read_keys(writer, is_terminal)), asyncio.ensure_future(show(reader))]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        writer.close()
+
+
+async def attach(path, what, first=b"", ready=None):
+    """Connects this terminal to the socket `path`. `first` is sent at once; `ready()` is awaited when the socket is open."""
+    try:
+        reader, writer = await asyncio.open_unix_connection(path)
+    except OSError as error:
+        raise PandoError(f"{path}: {error.strerror}") from None
+    if sys.stdin.isatty():
+        print(f"attached to {what}; Ctrl-] detaches", file=sys.stderr)
+    if ready:
+        await ready()
+    with raw_terminal() as is_terminal:
+        writer.write(first if is_terminal else b"")
+        await bridge(reader, writer, is_terminal)
+    if sys.stdin.isatty():
+        print("\ndetached", file=sys.stderr)
+
+
+async def console(pando, vm):
+    """This terminal on a VM's console, by a console port that is free."""
+    port = await ports.take(pando.directory, "console", wait=0)
+    try:
+
+        async def bind():
+            await pando.command("attach", vm, port.number)
+
+        await attach(str(port.path), vm, ready=bind)
+        with contextlib.suppress(PandoError):
+            await pando.command("detach", port.number)
+    finally:
+        port.close()
