@@ -179,6 +179,11 @@ static enum err vm_dedup(struct reader *r, const struct fdt_property *p, int len
 	return read_policy(r, "dedup", "dedup", p, len, out);
 }
 
+static enum err vm_secure(struct reader *r, const struct fdt_property *p, int len, void *out)
+{
+	return read_policy(r, "secure", "secure", p, len, out);
+}
+
 static enum err vm_compatible(struct reader *r, const struct fdt_property *p, int len, void *out)
 {
 	(void)out;
@@ -199,6 +204,7 @@ static const struct prop vm_props[] = {
 	{ "memory-policy", vm_memory_policy },
 	{ "no-memory", vm_no_memory },
 	{ "dedup", vm_dedup },
+	{ "secure", vm_secure },
 	{ "phandle", NULL },
 };
 

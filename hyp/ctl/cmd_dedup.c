@@ -7,6 +7,7 @@
 #include "ctl/names.h"
 #include "ctl/still.h"
 #include "mm/frame.h"
+#include "mm/hide.h"
 #include "mm/index.h"
 #include "vm/admission.h"
 
@@ -25,7 +26,8 @@ struct counter {
 static const struct counter counters[] = { COUNTER(passes), COUNTER(visited), COUNTER(dirty),
 	                                   COUNTER(unique), COUNTER(resting), COUNTER(zero),
 	                                   COUNTER(back),   COUNTER(kept),    COUNTER(merged),
-	                                   COUNTER(raced),  COUNTER(broken),  COUNTER(split) };
+	                                   COUNTER(raced),  COUNTER(broken),  COUNTER(split),
+	                                   COUNTER(hidden) };
 
 static void show_counters(struct cmd *c, const struct merge_stats *st)
 {
@@ -60,7 +62,7 @@ static enum err show_status(struct cmd *c)
 	still_begin();
 	space_hold_off_work();
 	merge_saved(&m);
-	spent = index_bytes();
+	spent = index_bytes() + hide_n_frames() * PAGE_SIZE;
 	space_allow_work();
 	still_end(c);
 	cmd_printf(c, "dedup: %s; at most %u.%u %% of a hart while all are busy\n",

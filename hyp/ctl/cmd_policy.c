@@ -68,7 +68,7 @@ static enum err run_policy(struct cmd *c)
 
 static const struct command commands[] = {
 	{ "policy", "VM [NAME=WORD ...]",
-	  "show or set how Pando treats a VM: time=continue|jump memory=overcommit|reserve nomem=pause|kill dedup=off|zero|family|domain:NAME",
+	  "show or set how Pando treats a VM: time=continue|jump memory=overcommit|reserve nomem=pause|kill dedup=off|zero|family|domain:NAME secure=on|off",
 	  1, CMD_WORDS_MAX, run_policy },
 };
 

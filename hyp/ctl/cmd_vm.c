@@ -73,6 +73,10 @@ static enum err freeze_compact(struct cmd *c, struct vm *vm)
 
 	if (vm->policy.dedup == DEDUP_WITH_NONE)
 		return cmd_fail(c, ERR_STATE, "%s: its policy is dedup=off", vm->name);
+	if (vm->policy.secure == SECURE_ON)
+		return cmd_fail(c, ERR_STATE,
+		                "%s: its policy is secure=on, its clones would copy what they read",
+		                vm->name);
 	e = vm_freeze_compact(vm);
 	if (e == ERR_OK)
 		cmd_printf(c, "%s: a template after %s, %s smaller\n", vm->name,

@@ -17,16 +17,18 @@ static const char *const dedup_words[] = { [DEDUP_WITH_NONE] = "off",
 	                                   [DEDUP_WITH_FAMILY] = "family",
 	                                   [DEDUP_WITH_DOMAIN] = "domain:" };
 
+static const char *const secure_words[] = { [SECURE_OFF] = "off", [SECURE_ON] = "on" };
+
 #define OPTION(field, table)                                                                 \
 	{                                                                                    \
 		.name = #field, .offset = offsetof(struct vm_policy, field), .words = table, \
 		.n_words = ARRAY_LEN(table)                                                  \
 	}
 
-const struct policy_option policy_options[] = { OPTION(time, time_words),
-	                                        OPTION(memory, memory_words),
-	                                        OPTION(nomem, nomem_words),
-	                                        OPTION(dedup, dedup_words) };
+const struct policy_option policy_options[] = {
+	OPTION(time, time_words), OPTION(memory, memory_words), OPTION(nomem, nomem_words),
+	OPTION(dedup, dedup_words), OPTION(secure, secure_words)
+};
 const u32 policy_n_options = ARRAY_LEN(policy_options);
 
 const struct policy_option *policy_find(const char *name, size_t len)

@@ -23,6 +23,7 @@
 #include "arch/page.h"
 #include "arch/phys.h"
 #include "lib/assert.h"
+#include "mm/hide.h"
 #include "mm/table.h"
 
 #define TABLES_WHEN_SHORT 16U /* that one space may have for loads while pages have run out */
@@ -208,7 +209,7 @@ static inline void make_writable(struct space *s, struct table *t, u32 i, u64 pt
 {
 	t->armed = true;
 	bit_set(t->armed_at, i);
-	pte_write(&t->pte[i], pte | PTE_W | PTE_D);
+	pte_write(&t->pte[i], pte | PTE_W | PTE_A | PTE_D);
 	tlb_fence_local(&s->tlb, gpa);
 }
 
@@ -262,6 +263,28 @@ static FLATTEN enum err fill_page(struct space *s, struct table *t, gpa_t gpa)
 	return ERR_OK;
 }
 
+/* A page that the merge scanner has hidden (mm/hide.h).  All that it may be takes this way.  No hart can know its old
+ * entry, so that only new tables want a fence. */
+static NOINLINE enum err reveal_page(struct space *s, struct table *t, gpa_t gpa, struct walk *w)
+{
+	struct frame *f = hide_draw(s->use);
+	u32 i = pte_index(gpa, 0);
+	u64 old = t->pte[i], pte;
+
+	if (!f)
+		return ERR_NOMEM;
+	page_copy(hpa_ptr(frame_hpa(f)), hpa_ptr(pte_hpa(old)));
+	f->link.merge = (struct merge_note){ 0 };
+	pte = own_frame(s, f);
+	table_set_leaf(t, i, pte);
+	if (w)
+		commit_tables(w);
+	hide_put_later(old);
+	make_writable(s, t, i, pte, gpa);
+	s->breaks[BREAK_COPY]++;
+	return ERR_OK;
+}
+
 /* One store to gpa, below the level-0 table `t` that is ours alone; `w`: how we came to it, if its path
  * may have changed. */
 static inline enum err break_page(struct space *s, struct table *t, gpa_t gpa, struct walk *w)
@@ -273,6 +296,8 @@ static inline enum err break_page(struct space *s, struct table *t, gpa_t gpa, s
 		return w ? replace_page(s, t, gpa, w) : fill_page(s, t, gpa);
 	if (pte & PTE_W)
 		s->breaks[BREAK_SPURIOUS]++;
+	else if (__builtin_expect(pte_is_hidden(pte), 0))
+		return reveal_page(s, t, gpa, w);
 	else if (page_is_ours(t, pte))
 		s->breaks[BREAK_OWN]++;
 	else
@@ -290,7 +315,7 @@ static enum err break_block(struct walk *w)
 
 	commit_tables(w);
 	s->breaks[*w->block_leaf & PTE_W ? BREAK_SPURIOUS : BREAK_OWN]++;
-	pte_write(w->block_leaf, *w->block_leaf | PTE_W | PTE_D);
+	pte_write(w->block_leaf, *w->block_leaf | PTE_W | PTE_A | PTE_D);
 	tlb_fence_local(&s->tlb, w->gpa);
 	return ERR_OK;
 }
@@ -316,38 +341,48 @@ static enum err break_locked(struct space *s, gpa_t gpa)
 
 /* ---- lookups and faults ---- */
 
-/* The valid leaf that maps gpa, 0 if none; *hpa is where the byte lies. */
-static u64 lookup(const struct space *s, gpa_t gpa, hpa_t *hpa)
+/* The valid leaf that maps gpa, NULL if none; *hpa is where the byte lies. */
+static u64 *lookup(const struct space *s, gpa_t gpa, hpa_t *hpa)
 {
 	const struct table *t = s->root;
 
 	for (;;) {
-		u64 pte = t->pte[pte_index(gpa, t->level)];
+		u64 *pte = &t->pte[pte_index(gpa, t->level)];
 		u64 span = PAGE_SIZE << (9 * t->level);
 
-		if (!(pte & PTE_V))
-			return 0;
-		if (!pte_is_table(pte)) {
-			*hpa = HPA(pte_hpa(pte).v + (gpa.v & (span - 1)));
+		if (!(*pte & PTE_V))
+			return NULL;
+		if (!pte_is_table(*pte)) {
+			*hpa = HPA(pte_hpa(*pte).v + (gpa.v & (span - 1)));
 			return pte;
 		}
-		t = table_below(pte);
+		t = table_below(*pte);
 	}
 }
 
-/* A load or fetch faulted: the page is absent, or somebody mapped it meanwhile. */
+/* There is a page: it is hidden, or wants its A bit, or somebody else has mapped it meanwhile.  A shared table's
+ * entry may get its A as well: it says nothing, and the machine would set it. */
+static NOINLINE enum err load_again(struct space *s, gpa_t gpa, u64 *pte)
+{
+	if (pte_is_hidden(*pte))
+		return break_locked(s, gpa);
+	__atomic_fetch_or(pte, PTE_A, __ATOMIC_RELAXED);
+	s->breaks[BREAK_SPURIOUS]++;
+	tlb_fence_local(&s->tlb, gpa);
+	return ERR_OK;
+}
+
+/* A load or fetch faulted: the page is absent, most often. */
 static enum err map_zero_locked(struct space *s, gpa_t gpa)
 {
 	struct walk w = { .s = s, .gpa = gpa, .is_load = true };
 	struct table *t = recent_table(s, gpa);
 	enum err e = ERR_OK;
 	hpa_t hpa;
+	u64 *pte = lookup(s, gpa, &hpa);
 
-	if (lookup(s, gpa, &hpa)) {
-		s->breaks[BREAK_SPURIOUS]++;
-		tlb_fence_local(&s->tlb, gpa);
-		return ERR_OK;
-	}
+	if (pte)
+		return load_again(s, gpa, pte);
 	if (!t) {
 		e = walk_down(&w, 0);
 		commit_tables(&w);
@@ -400,7 +435,7 @@ enum err space_pin_locked(struct space *s, gpa_t gpa, enum access access, u8 **p
 {
 	hpa_t hpa = frame_hpa(zero_frame);
 	enum err e;
-	u64 pte;
+	u64 *pte;
 
 	assert(lock_is_held(&s->lock));
 	if (!space_has(s, gpa, 1))
@@ -408,12 +443,12 @@ enum err space_pin_locked(struct space *s, gpa_t gpa, enum access access, u8 **p
 	hpa.v += gpa.v & (PAGE_SIZE - 1);
 	pte = lookup(s, gpa, &hpa);
 	/* Without D the merge scanner would not learn of the write. */
-	if (access == ACCESS_WRITE && (pte & (PTE_W | PTE_D)) != (PTE_W | PTE_D)) {
+	if (access == ACCESS_WRITE && (!pte || (*pte & (PTE_W | PTE_D)) != (PTE_W | PTE_D))) {
 		e = break_locked(s, gpa);
 		if (e != ERR_OK)
 			return e;
 		pte = lookup(s, gpa, &hpa);
-		assert(pte & PTE_W);
+		assert(pte && *pte & PTE_W);
 	}
 	*ptr = hpa_ptr(hpa);
 	return ERR_OK;

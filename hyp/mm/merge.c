@@ -10,6 +10,13 @@
  * each page is compared again, in full, as nobody can write it any more; its entry is
  * changed; another fence; the old frames are dropped.
  *
+ * A machine that writes A and D bits of guest page tables without looking at W (`isolation: weak`) could do so between
+ * the comparison and the change: there the pages are out of reach for that time, without U, and none of
+ * these bits is lost.
+ *
+ * In secure mode (look_secretly()) every page that has not been used becomes a keeper's, and stays out of reach: see
+ * hide.h.
+ *
  * Nobody but the owner may change the entry of a private page, so the first of two
  * equal pages is not touched when the second is found.  The second becomes a keeper:
  * read-only, and named so in its count (frame.h).  The first finds it at its next visit.
@@ -18,6 +25,8 @@
 
 #include "arch/page.h"
 #include "arch/phys.h"
+#include "arch/hart.h"
+#include "mm/hide.h"
 #include "mm/index.h"
 #include "mm/space.h"
 #include "mm/table.h"
@@ -34,6 +43,7 @@ enum becomes {
 	BECOMES_PIECE,
 	BECOMES_KEEPER, /* its own frame, for others */
 	BECOMES_MERGED, /* a keeper's frame: one count on it is already taken */
+	BECOMES_HIDDEN, /* the same; the keeper is a copy of this page, and nobody else's yet */
 };
 
 struct change {
@@ -46,6 +56,8 @@ struct batch {
 	struct merge_visit *v;
 	struct merge_stats *st;
 	u32 domain;         /* in which pages merge; 0: in none */
+	u64 taken;          /* bits that entries lose while their pages are compared */
+	u64 left;           /* of PTE_U: what they have when all is done */
 	struct frame *slot; /* where the table's block has been followed to, if it is a list */
 	u32 n;
 	struct change change[BATCH_MAX];
@@ -358,6 +370,105 @@ static bool look(struct batch *b)
 	return n_dirty != 0;
 }
 
+/* ---- the first look, in secure mode ---- */
+
+/* A keeper that is equal to f; it comes with a count.  NULL: there is none. */
+static struct frame *find_keeper(const struct frame *f, u32 hash, u32 domain)
+{
+	struct index_bucket *b = index_bucket(hash);
+	bool is_keeper;
+
+	for (u32 k = 0; b && k < INDEX_SLOTS; k++) {
+		struct frame *g = frame_in(frame_map(), b->slot[k].ppn);
+
+		if (b->slot[k].hash != hash || !is_twin(f, g, hash, domain, &is_keeper))
+			continue;
+		if (is_keeper)
+			return g;
+	}
+	return NULL;
+}
+
+/* `f`, drawn at random, becomes a keeper that holds the same as `page`. */
+static void make_copy(struct batch *b, struct frame *f, const struct frame *page, u32 hash)
+{
+	struct index_bucket *bucket = b->domain ? index_bucket(hash) : NULL;
+
+	page_copy(hpa_ptr(frame_hpa(f)), bytes_of(page));
+	f->class = FRAME_COUNTED;
+	f->link.merge = (struct merge_note){ .hash = hash, .domain = b->domain & MERGE_DOMAIN_MAX };
+	atomic_store_explicit(&f->count, FRAME_MERGED | 1, memory_order_release);
+	if (bucket)
+		index_put(bucket, hash, f);
+}
+
+/* A page that has not even been read since the last visit.  It becomes something hidden, whether or not there is a twin:
+ * so nothing is done that needs no frame, either. */
+static void judge_secretly(struct batch *b, u32 i, struct frame *f)
+{
+	struct frame *drawn, *twin;
+	u32 hash = 0;
+
+	if (f->link.merge.wait) {
+		f->link.merge.wait--;
+		b->st->resting++;
+		return;
+	}
+	if (b->domain && !index_bucket(0))
+		return;           /* what is hidden now would never be found */
+	if (frame_is_keeper(f)) { /* merged before the mode was switched on */
+		add(b, i, BECOMES_KEEPER, f, f);
+		return;
+	}
+	drawn = hide_draw(FRAME_FOR_GUEST);
+	if (!drawn)
+		return;
+	twin = slot_of(b, i);
+	if (is_zero(f)) {
+		add(b, i, BECOMES_ZERO, f, NULL);
+	} else if (twin && is_equal(f, twin)) {
+		add(b, i, BECOMES_PIECE, f, twin);
+	} else {
+		hash = b->domain ? hash_of(f, b->domain) : 0;
+		twin = b->domain ? find_keeper(f, hash, b->domain) : NULL;
+		if (!twin)
+			make_copy(b, drawn, f, hash);
+		add(b, i, twin ? BECOMES_MERGED : BECOMES_HIDDEN, f, twin ? twin : drawn);
+		if (!twin)
+			return;
+	}
+	frame_free(drawn);
+}
+
+/* As look(); here A says who is of interest, and what is hidden already is not. */
+static bool look_secretly(struct batch *b)
+{
+	struct frame_map map = frame_map();
+	u32 first = b->v->i, i = first;
+	u64 n_used = 0;
+
+	for (; i < N_ENTRIES && b->n < BATCH_MAX; i++) {
+		u64 *pte = &b->v->t->pte[i], old = *pte;
+		struct frame *f = frame_in(map, pte_ppn(old));
+
+		if ((old & (PTE_V | PTE_U | PTE_KIND)) != (PTE_V | PTE_U | KIND_LEAF) ||
+		    (frame_refs(f) != 1 && !frame_is_keeper(f)))
+			continue;
+		if (old & PTE_A) {
+			__atomic_fetch_and(pte, ~(PTE_A | PTE_D), __ATOMIC_RELAXED);
+			if (!frame_is_keeper(f))
+				f->link.merge.hash = 0;
+			n_used++;
+		} else {
+			judge_secretly(b, i, f);
+		}
+	}
+	b->st->visited += i - first;
+	b->st->dirty += n_used;
+	b->v->i = i;
+	return n_used != 0;
+}
+
 /* ---- the change ---- */
 
 static bool is_still_equal(const struct change *c)
@@ -365,7 +476,8 @@ static bool is_still_equal(const struct change *c)
 	switch (c->becomes) {
 	case BECOMES_ZERO: return page_is_zero(bytes_of(c->old));
 	case BECOMES_PIECE:
-	case BECOMES_MERGED: return is_equal(c->old, c->new);
+	case BECOMES_MERGED:
+	case BECOMES_HIDDEN: return is_equal(c->old, c->new);
 	case BECOMES_KEEPER: return true; /* whatever it holds now, it holds for good */
 	}
 	return false;
@@ -374,37 +486,55 @@ static bool is_still_equal(const struct change *c)
 static void protect(struct batch *b)
 {
 	for (u32 k = 0; k < b->n; k++)
-		__atomic_fetch_and(&b->v->t->pte[b->change[k].i], ~PTE_W, __ATOMIC_RELAXED);
+		__atomic_fetch_and(&b->v->t->pte[b->change[k].i], ~b->taken, __ATOMIC_RELAXED);
 }
 
-/* The page is read-only everywhere.  Returns the frame that it has given up, NULL: none. */
-static struct frame *apply(struct batch *b, const struct change *c)
+/* The page keeps its frame. */
+static void leave(struct batch *b, const struct change *c, u64 u)
+{
+	__atomic_fetch_or(&b->v->t->pte[c->i], b->taken & u, __ATOMIC_RELAXED);
+}
+
+/* It gets what it was found equal to. */
+static void become(struct batch *b, const struct change *c, u64 entry)
 {
 	struct table *t = b->v->t;
-	struct frame *keeper = c->becomes == BECOMES_MERGED ? c->new : NULL;
+
+	table_set(t, c->i, (entry & ~PTE_U) | b->left);
+	bit_set(t->given, c->i);
+	bit_clear(t->armed_at, c->i);
+}
+
+/* The page is read-only everywhere, or hidden.  Returns the frame that it has given up, NULL: none. */
+static struct frame *apply(struct batch *b, const struct change *c)
+{
+	bool has_keeper = c->becomes == BECOMES_MERGED || c->becomes == BECOMES_HIDDEN;
 
 	if (!is_still_equal(c)) {
 		c->old->link.merge.hash = 0;
+		leave(b, c, PTE_U);
 		b->st->raced++;
-		return keeper; /* its count goes back */
+		return has_keeper ? c->new : NULL; /* its count goes back */
 	}
 	switch (c->becomes) {
 	case BECOMES_ZERO:
-		table_set(t, c->i, space_zero_entry());
+		become(b, c, space_zero_entry());
 		b->st->zero++;
 		break;
 	case BECOMES_PIECE:
-		table_set(t, c->i, pte_make(frame_hpa(c->new), PTE_READ_ONLY | KIND_PIECE));
+		become(b, c, pte_make(frame_hpa(c->new), PTE_READ_ONLY | KIND_PIECE));
 		b->st->back++;
 		break;
 	case BECOMES_MERGED:
-		table_set(t, c->i, pte_make(frame_hpa(c->new), PTE_READ_ONLY | KIND_LEAF));
-		b->st->merged++;
+	case BECOMES_HIDDEN:
+		become(b, c, pte_make(frame_hpa(c->new), PTE_READ_ONLY | KIND_LEAF));
+		*(c->becomes == BECOMES_MERGED ? &b->st->merged : &b->st->hidden) += 1;
 		break;
-	case BECOMES_KEEPER: b->st->kept++; return NULL;
+	case BECOMES_KEEPER:
+		leave(b, c, b->left);
+		b->st->kept++;
+		return NULL;
 	}
-	bit_set(t->given, c->i);
-	bit_clear(t->armed_at, c->i);
 	return c->old;
 }
 
@@ -417,7 +547,8 @@ static void change(struct batch *b)
 	tlb_fence_all(tlb, HPA(0)); /* pairs with protect(), and the D bits that look() cleared */
 	for (u32 k = 0; k < b->n; k++)
 		given_up[k] = apply(b, &b->change[k]);
-	tlb_fence_all(tlb, HPA(0)); /* nobody reads a frame that is given up */
+	if (!(b->taken & PTE_U))
+		tlb_fence_all(tlb, HPA(0)); /* nobody reads a frame that is given up */
 	for (u32 k = 0; k < b->n; k++)
 		if (given_up[k])
 			frame_put(given_up[k]);
@@ -431,6 +562,8 @@ bool merge_table(struct merge_visit *v, struct merge_stats *st)
 	b.v = v;
 	b.st = st;
 	b.domain = v->s->merge.dedup == DEDUP_MERGE ? v->s->merge.domain : 0;
+	b.left = v->s->merge.is_secure ? 0 : PTE_U;
+	b.taken = b.left && machine.isolation_strong ? PTE_W : PTE_W | PTE_U;
 	b.slot = NULL;
 	b.n = 0;
 
@@ -444,7 +577,7 @@ bool merge_table(struct merge_visit *v, struct merge_stats *st)
 	}
 	if (was_dirty)
 		forget_writes(v->t);
-	was_dirty |= look(&b);
+	was_dirty |= b.left ? look(&b) : look_secretly(&b);
 	if (b.n)
 		change(&b);
 	else if (was_dirty)

@@ -28,7 +28,8 @@ enum dedup {
 
 struct merge_policy {
 	enum dedup dedup;
-	u32 domain; /* 1 .. MERGE_DOMAIN_MAX: spaces that may share frames with each other */
+	u32 domain;     /* 1 .. MERGE_DOMAIN_MAX: spaces that may share frames with each other */
+	bool is_secure; /* an access takes as long to a merged page as to another (mm/hide.h) */
 };
 
 /* What has been done since boot; pages, except where it says otherwise. */
@@ -42,6 +43,7 @@ struct merge_stats {
 	u64 back;           /* as in the template again, and its own again */
 	u64 kept;           /* became keepers: their twins are to come */
 	u64 merged;         /* gave up their frame for a keeper */
+	u64 hidden;         /* had no twin, and were hidden as if: secure mode */
 	u64 raced;          /* written between the first look and the write protection */
 	u64 broken;         /* written again after one of the above */
 	u64 split;          /* 2 MiB blocks split, since enough of them would merge */
@@ -73,6 +75,9 @@ u64 scan_deadline(void);
 
 /* A whole pass, now, on this hart. */
 void scan_once(void);
+
+/* Memory is short: gives up what the scanner only has to go faster. */
+void scan_relieve(void);
 
 /* All pages of a space whose vCPUs stand still, as if none were dirty: before a freeze. */
 void scan_compact(struct space *s);

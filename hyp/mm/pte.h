@@ -7,8 +7,9 @@
  *   level 1  512 slots of 2 MiB: tables, or a block mapped by one leaf
  *   level 0  512 slots of 4 KiB: leaf, piece or zero
  *
- * A and D are preset in every leaf: Pando does not track them here, and a machine
- * without Svadu would fault on an entry that lacks them.
+ * A and D are preset in every leaf: a machine without Svadu would fault on an entry that lacks
+ * them.  The merge scanner clears them, to see who writes; for a space that is merged in secure mode,
+ * to see who reads, too.
  */
 #ifndef MM_PTE_H
 #define MM_PTE_H
@@ -48,6 +49,13 @@ static inline u64 pte_ppn(u64 pte)
 static inline bool pte_is_table(u64 pte)
 {
 	return (pte & (PTE_V | PTE_R | PTE_X)) == PTE_V;
+}
+
+/* A leaf that no guest can use, whatever for: G-stage accesses are made as if in U-mode ([priv spec,
+ * "Two-Stage Address Translation"]). */
+static inline bool pte_is_hidden(u64 leaf)
+{
+	return !(leaf & PTE_U);
 }
 
 static inline u64 pte_kind(u64 pte)

@@ -8,6 +8,7 @@
  */
 #include "mm/space.h"
 
+#include "mm/hide.h"
 #include "mm/table.h"
 
 static _Atomic u32 dissolve_wanted; /* some space has ended: blocks may have one user left */
@@ -83,6 +84,7 @@ void space_hold_off_work(void)
 	atomic_store(&is_held_off, 1);
 	while (atomic_load(&n_at_work) != 0)
 		hart_relax(); /* a piece of work is short, and waits for nobody */
+	hide_settle();
 }
 
 #define REAP_BUDGET 1024U
@@ -116,6 +118,7 @@ static bool idle_work(void)
 		return true;
 	if (atomic_exchange(&dissolve_wanted, 0))
 		dissolve_all();
+	hide_settle();
 	return scan_idle();
 }
 
@@ -135,6 +138,8 @@ void space_give_back(void)
 	if (!space_begin_work())
 		return;
 	root_drain();
+	hide_settle();
+	hide_drain();
 	frame_flush_cache();
 	space_end_work();
 }
@@ -149,6 +154,9 @@ bool space_relieve(void)
 		hart_relax(); /* another hart has still to pass; it has been kicked */
 	dissolve_all();
 	root_drain();
+	hide_settle();
+	hide_drain();
+	scan_relieve();
 	frame_flush_cache();
 	return frame_n_listed() > before;
 }

@@ -15,6 +15,7 @@
 
 #include "arch/phys.h"
 #include "arch/time.h"
+#include "mm/hide.h"
 #include "mm/index.h"
 #include "mm/space.h"
 #include "mm/table.h"
@@ -28,6 +29,7 @@
 static struct spinlock scan_lock = LOCK_INIT(LOCK_SCAN);
 static _Atomic bool is_off;
 static _Atomic u32 rate = RATE_DEFAULT;
+static bool has_secure;          /* scan_lock: this pass has met a space of that mode */
 static struct merge_stats stats; /* scan_lock */
 static struct space *place_of;   /* scan_lock: the space that was visited last, and */
 static gpa_t place;              /* scan_lock: where in it the next visit begins */
@@ -70,20 +72,21 @@ static bool next_private(struct space *s, gpa_t *gpa, struct table **t, struct t
 /* A block of this space's own becomes a table of leaves, if it is cold and enough of it would merge. */
 static void visit_block(struct space *s, struct table *above, u32 i, bool cold)
 {
-	u64 pte = above->pte[i];
+	u64 pte = above->pte[i], used = s->merge.is_secure ? PTE_A : PTE_W | PTE_D;
 	struct frame *first = frame_of(pte_hpa(pte));
 	struct table *t;
 
-	if ((pte & (PTE_W | PTE_D)) == (PTE_W | PTE_D)) {
-		__atomic_fetch_and(&above->pte[i], ~PTE_D, __ATOMIC_RELAXED);
+	if ((pte & used) == used) {
+		__atomic_fetch_and(&above->pte[i], ~(used & ~PTE_W) & ~PTE_D, __ATOMIC_RELAXED);
 		tlb_fence_all(&s->tlb, HPA(0));
 		stats.dirty += N_ENTRIES;
 		if (!cold)
 			return;
 	}
 	stats.visited += N_ENTRIES;
-	if (!merge_wants_split(s, first) || frame_n_for_guests() < SPLIT_FREE_MIN)
-		return;
+	if (frame_n_for_guests() < SPLIT_FREE_MIN ||
+	    !(s->merge.is_secure || merge_wants_split(s, first)))
+		return; /* in secure mode it says nothing about what the block holds */
 	t = table_split(first->link.block, FRAME_FOR_GUEST);
 	if (!t)
 		return;
@@ -116,6 +119,8 @@ static bool visit_space(struct space *s, gpa_t *gpa, bool cold)
 			visit_block(s, above, pte_index(*gpa, 1), cold);
 		} else {
 			table_dissolve(v.t);
+			if (s->merge.is_secure)
+				has_secure = hide_prepare() || has_secure;
 			has_more = merge_table(&v, &stats);
 		}
 		gpa->v = ALIGN_DOWN(gpa->v, BLOCK_SIZE) +
@@ -127,7 +132,7 @@ static bool visit_space(struct space *s, gpa_t *gpa, bool cold)
 
 static u64 n_changed(void)
 {
-	return stats.zero + stats.back + stats.kept + stats.merged + stats.split;
+	return stats.zero + stats.back + stats.kept + stats.merged + stats.hidden + stats.split;
 }
 
 /* Whatever is due between two passes. */
@@ -135,6 +140,9 @@ static void end_pass(void)
 {
 	stats.passes++;
 	index_tidy();
+	if (!has_secure)
+		hide_drain();
+	has_secure = false;
 	pause = n_changed() != changed_before ? PASS_NS
 	                                      : u64_min(2 * u64_max(pause, PASS_NS), QUIET_NS);
 	changed_before = n_changed();
@@ -182,7 +190,9 @@ static bool step(void)
 void scan_init(u64 seed)
 {
 	merge_init(seed);
+	hide_init(seed);
 	index_init();
+	has_secure = false;
 	stats = (struct merge_stats){ 0 };
 	place_of = NULL;
 	changed_before = pause = 0;
@@ -279,6 +289,14 @@ void scan_once(void)
 	lock_release(&scan_lock);
 }
 
+void scan_relieve(void)
+{
+	if (!lock_try(&scan_lock))
+		return; /* that hart's own work is in it */
+	index_drop();
+	lock_release(&scan_lock);
+}
+
 #define COMPACT_ROUNDS 8U
 
 /* Round after round, since one makes room for the next: an index, blocks split, the second of two equal pages a
@@ -287,6 +305,8 @@ void scan_compact(struct space *s)
 {
 	u64 before = 0;
 
+	if (s->merge.is_secure)
+		return; /* clones would have to copy what they only read */
 	lock_acquire(&scan_lock);
 	for (u32 k = 0; k < COMPACT_ROUNDS && (k < 2 || n_changed() > before); k++) {
 		gpa_t at = GPA(0);

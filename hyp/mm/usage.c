@@ -13,6 +13,7 @@
 #include "mm/usage.h"
 
 #include <string.h>
+#include "mm/hide.h"
 #include "mm/index.h"
 #include "mm/pool.h"
 #include "mm/table.h"
@@ -277,5 +278,5 @@ void usage_end(void)
 
 u64 usage_n_records(void)
 {
-	return pool_n_frames() + frame_n_pooled() + index_bytes() / PAGE_SIZE;
+	return pool_n_frames() + frame_n_pooled() + index_bytes() / PAGE_SIZE + hide_n_frames();
 }

@@ -5,7 +5,9 @@
 #include <string.h>
 #include "mm/space.h"
 
-#define FAMILY_MAX (MERGE_DOMAIN_MAX - DEDUP_NAMES_MAX)
+#define SECURE     BIT(23)
+#define FAMILY_MAX (SECURE - 1 - DEDUP_NAMES_MAX)
+_Static_assert(MERGE_DOMAIN_MAX == 2 * SECURE - 1, "the top bit of a domain's number");
 
 static char names[DEDUP_NAMES_MAX][DEDUP_NAME_LEN];
 static u32 n_names;
@@ -41,15 +43,19 @@ const char *dedup_domain_name(u8 domain)
 
 struct merge_policy dedup_merge_policy(const struct space *s, const struct vm_policy *p)
 {
+	bool is_secure = p->secure == SECURE_ON;
+	u32 top = is_secure ? (u32)SECURE : 0;
+
 	switch ((enum dedup_policy)p->dedup) {
 	case DEDUP_WITH_NONE: break;
-	case DEDUP_WITH_ZERO: return (struct merge_policy){ .dedup = DEDUP_ZERO };
+	case DEDUP_WITH_ZERO: return (struct merge_policy){ DEDUP_ZERO, 0, is_secure };
 	case DEDUP_WITH_FAMILY:
 		if (s->family > FAMILY_MAX)
-			return (struct merge_policy){ .dedup = DEDUP_ZERO };
-		return (struct merge_policy){ DEDUP_MERGE, (u32)s->family };
+			return (struct merge_policy){ DEDUP_ZERO, 0, is_secure };
+		return (struct merge_policy){ DEDUP_MERGE, top | (u32)s->family, is_secure };
 	case DEDUP_WITH_DOMAIN:
-		return (struct merge_policy){ DEDUP_MERGE, FAMILY_MAX + 1 + p->domain };
+		return (struct merge_policy){ DEDUP_MERGE, top | (u32)(FAMILY_MAX + 1 + p->domain),
+			                      is_secure };
 	}
 	return (struct merge_policy){ .dedup = DEDUP_OFF };
 }

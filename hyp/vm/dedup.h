@@ -3,7 +3,8 @@
  * The policy `dedup`: from words to what the merge scanner is told.
  *
  * Each booted VM begins a family, whose number is a merge domain; named domains have the
- * numbers above.  A number is never used for something else.
+ * numbers above.  A number is never used for something else.  VMs of secure mode have domains of
+ * their own: those of the same name, without it, would notice what is merged.
  */
 #ifndef VM_DEDUP_H
 #define VM_DEDUP_H

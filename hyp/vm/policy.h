@@ -36,7 +36,13 @@ enum dedup_policy {
 };
 
 /* What a bundle that says nothing gets. */
-#define DEDUP_POLICY_DEFAULT DEDUP_WITH_NONE
+#define DEDUP_POLICY_DEFAULT DEDUP_WITH_FAMILY
+
+/* May the time that a guest's access takes tell whether its page was merged? */
+enum secure_policy {
+	SECURE_OFF, /* yes: a store to a merged page takes longer */
+	SECURE_ON,  /* no: what has not been used for a while is out of reach, merged or not */
+};
 
 struct vm_policy {
 	u8 time;   /* enum time_policy */
@@ -44,6 +50,7 @@ struct vm_policy {
 	u8 nomem;  /* enum nomem_policy */
 	u8 dedup;  /* enum dedup_policy */
 	u8 domain; /* of DEDUP_WITH_DOMAIN: see vm/dedup.h */
+	u8 secure; /* enum secure_policy */
 };
 
 #endif

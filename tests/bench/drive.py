@@ -14,10 +14,11 @@ LIMIT = 120  # seconds of patience with one step
 UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
-def bundle(folder, guest, memory="64M", bootargs="", vcpus=1, name="t"):
-    """A bundle whose one VM runs a tiny guest and waits in `boot NAME`."""
+def bundle(folder, guest, memory="64M", bootargs="", vcpus=1, name="t", dedup="off"):
+    """A bundle whose one VM runs a tiny guest and waits in `boot NAME`. The merge scanner leaves it alone, unless `dedup` says
+    otherwise: what is measured is to be the same whether or not its turn comes meanwhile."""
     path = folder / f"{guest}-{memory}-{vcpus}.dtb"
-    vm = f"{name},kernel={pando.guest(guest)},memory={memory},vcpus={vcpus},autoboot=0"
+    vm = f"{name},kernel={pando.guest(guest)},memory={memory},vcpus={vcpus},autoboot=0,dedup={dedup}"
     return pando.make_bundle(path, "--vm", vm, "--bootargs", f"{name}={bootargs}")
 
 

@@ -42,7 +42,7 @@ def initrd(name):
 
 def machine(folder, name, words, ramdisk, **options):
     """A plain run with a template of the Debian guest: 256 MiB, one vCPU, the bootargs of dts/agent.dts but its mode."""
-    spec = f"t,kernel={pando.BUILD / 'linux/Image'},initrd={ramdisk},memory=256M,autoboot=0"
+    spec = f"t,kernel={pando.BUILD / 'linux/Image'},initrd={ramdisk},memory=256M,autoboot=0,dedup=off"  # what clones take by themselves
     command = ["fdtget", "-t", "s", pando.BUILD / "agent.dtb", "/vms/agent", "bootargs"]
     shipped = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     bootargs = " ".join([word for word in shipped if not word.startswith("pando.mode=")] + words.split())

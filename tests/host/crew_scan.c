@@ -43,5 +43,6 @@ void crew_scan_add(struct merge_stats *sum)
 	sum->zero += st.zero;
 	sum->back += st.back;
 	sum->merged += st.merged;
+	sum->hidden += st.hidden;
 	sum->broken += st.broken;
 }

@@ -4,7 +4,7 @@
 void merge_space(struct space *s, u32 domain)
 {
 	mm_space(s, 8);
-	s->merge = (struct merge_policy){ DEDUP_MERGE, domain };
+	s->merge = (struct merge_policy){ DEDUP_MERGE, domain, false };
 }
 
 void merge_start(struct space *a, struct space *b)

@@ -3,6 +3,7 @@
 #include "arch/csr.h"
 
 #include "arch/phys.h"
+#include "mm/hide.h"
 #include "mm/index.h"
 
 static u64 n_free_at_start;
@@ -23,6 +24,8 @@ u64 mm_settle(void)
 			continue;
 	}
 	root_drain();
+	hide_settle();
+	hide_drain();
 	index_drop();
 	for (fake_hart = 0; fake_hart < fake_n_harts; fake_hart++)
 		frame_flush_cache();

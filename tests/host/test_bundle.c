@@ -144,7 +144,10 @@ static void test_good(void **state)
 	assert_int_equal(bundle.vm[0].config.policy.nomem, NOMEM_PAUSE);
 	assert_int_equal(read_changed(&(struct change){ "linux", "no-memory", "kill", 5 }), ERR_OK);
 	assert_int_equal(bundle.vm[0].config.policy.nomem, NOMEM_KILL);
-	assert_int_equal(bundle.vm[0].config.policy.dedup, DEDUP_POLICY_DEFAULT);
+	assert_int_equal(bundle.vm[0].config.policy.dedup, DEDUP_WITH_FAMILY);
+	assert_int_equal(bundle.vm[0].config.policy.secure, SECURE_OFF);
+	assert_int_equal(read_changed(&(struct change){ "linux", "secure", "on", 3 }), ERR_OK);
+	assert_int_equal(bundle.vm[0].config.policy.secure, SECURE_ON);
 	assert_int_equal(read_changed(&(struct change){ "linux", "dedup", "domain:a", 9 }), ERR_OK);
 	assert_int_equal(bundle.vm[0].config.policy.dedup, DEDUP_WITH_DOMAIN);
 }
@@ -181,6 +184,7 @@ static const struct {
 	  "bundle: /vms/linux: no-memory: want pause or kill" },
 	{ { "linux", "dedup", "domain:", 8 },
 	  "bundle: /vms/linux: dedup: want off, zero, family or domain:NAME" },
+	{ { "linux", "secure", "yes", 4 }, "bundle: /vms/linux: secure: want off or on" },
 	{ { "linux", "memory-policy", "none", 5 },
 	  "bundle: /vms/linux: memory-policy: want overcommit or reserve" },
 	{ { "linux", "time", "jump", 4 }, "bundle: /vms/linux: time: want one string" },

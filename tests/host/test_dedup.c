@@ -56,6 +56,16 @@ static void test_dedup_policy(void **state)
 	           "error: dedup= wants off, zero, family or domain:NAME");
 	assert_has(fake_type("policy linux dedup=domain:a:b\r"), "error: dedup= wants");
 	assert_has(fake_type("policy linux dedup=zeros\r"), "error: dedup= wants");
+	fake_type("policy linux dedup=domain:web\r");
+	assert_has(fake_type("policy linux secure=on\r"), " dedup=domain:web secure=on");
+	assert_true(a->is_secure && !b->is_secure);
+	assert_true(a->domain != b->domain &&
+	            a->domain <= MERGE_DOMAIN_MAX); /* the name is the same */
+	fake_type("policy linux-2 secure=on\r");
+	assert_int_equal(a->domain, b->domain);
+	assert_has(fake_type("policy linux secure=yes\r"), "error: secure= wants off or on");
+	assert_has(fake_type("freeze linux --compact\r"), "error: linux: its policy is secure=on");
+	fake_type("policy linux secure=off dedup=family\r");
 	vm->space.family = MERGE_DOMAIN_MAX; /* a name's number */
 	fake_type("policy linux dedup=family\r");
 	assert_int_equal(a->dedup, DEDUP_ZERO);

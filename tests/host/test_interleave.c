@@ -326,7 +326,9 @@ static void op_create(void)
 	memset(g[k].want, 0, sizeof(g[k].want));
 	if (space_init(&g[k].s, r, 2) != ERR_OK)
 		crew_fail("no space");
-	g[k].s.merge = (struct merge_policy){ chance(4) ? DEDUP_ZERO : DEDUP_MERGE, 1 };
+	g[k].s.merge = (struct merge_policy){ chance(4) ? DEDUP_ZERO : DEDUP_MERGE, 1, false };
+	if (chance(4))
+		g[k].s.merge = (struct merge_policy){ DEDUP_MERGE, 2, true };
 	if (chance(2) && space_load(&g[k].s, GPA(RAM), image, sizeof(image)) != ERR_OK)
 		crew_fail("no image");
 	born(k, -1);
@@ -566,8 +568,8 @@ static void histories(u64 first, u64 n, u32 vmid_bits)
 		run_history(first + k, vmid_bits);
 	/* Histories in which nothing happens would prove nothing. */
 	assert_true(n_faults > 20 * n && n_checked > 100 * n && n_lives > 4 * n);
-	assert_true(n < 40 ||
-	            (merged.zero > n && merged.merged > n && merged.back > n && merged.broken > n));
+	assert_true(n < 40 || (merged.zero > n && merged.merged > n && merged.back > n &&
+	                       merged.broken > n && merged.hidden > n));
 }
 
 static void test_many_vmids(void **state)

@@ -46,7 +46,7 @@ static void test_back_to_template(void **state)
 	mm_store(0, &template, MM_PAGE(605), 61);
 	space_freeze(&template);
 	space_clone(&clone, &template);
-	clone.merge = (struct merge_policy){ DEDUP_ZERO, 1 };
+	clone.merge = (struct merge_policy){ DEDUP_ZERO, 1, false };
 	for (u32 round = 0; round < 2; round++) {
 		mm_store(0, &clone, MM_PAGE(7), 70 + round);
 		mm_store(0, &clone, MM_PAGE(605), 80 + round);
@@ -136,7 +136,7 @@ static void test_policies(void **state)
 	assert_int_equal(merge_stats_now().zero, 2);
 	assert_int_equal(merge_stats_now().kept + merge_stats_now().merged, 0);
 	assert_int_equal(merge_kind(&a, 0), KIND_LEAF);
-	a.merge = b.merge = (struct merge_policy){ DEDUP_MERGE, 1 };
+	a.merge = b.merge = (struct merge_policy){ DEDUP_MERGE, 1, false };
 	merge_passes(SETTLED);
 	assert_true(merge_is_one(&a, 1, &b, 1));
 	assert_false(merge_is_one(&a, 1, &c, 1)); /* another domain */

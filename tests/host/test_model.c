@@ -8,6 +8,7 @@
  *
  * A failing run prints its seed: PANDO_SEED=... replays it; PANDO_STEPS sets the length.
  */
+#include "mm/hide.h"
 #include "mm/index.h"
 #include "mm_unit.h"
 
@@ -216,15 +217,16 @@ static void destroy(int k)
 			m[c].template = -1;
 }
 
-/* Two domains, and one space in four that takes no part, or only for zeroes. */
+/* Two domains, one space in four that takes no part, or only for zeroes; and the same in secure mode. */
 static struct merge_policy random_policy(void)
 {
 	u32 r = (u32)(fake_random() % 8);
+	bool is_secure = fake_random() % 3 == 0;
 
 	return (struct merge_policy){ r == 0   ? DEDUP_OFF
 		                      : r == 1 ? DEDUP_ZERO
 		                               : DEDUP_MERGE,
-		                      1 + r % 2 };
+		                      1 + r % 2 + (is_secure ? 2 : 0), is_secure };
 }
 
 static void step_create(void)
@@ -410,6 +412,7 @@ static void run_history(u64 seed, u32 vmid_bits, u32 n_left)
 	fake_on_kick = on_kick;
 	fake_on_compare = on_compare;
 	fake_traps_on_d = seed % 2;
+	machine.isolation_strong = seed % 5 > 0;
 	merge_weaken_hash(seed % 3 ? UINT32_MAX : 7); /* different pages collide */
 	if (is_short)
 		mm_eat(FRAME_FOR_PANDO, n_free - n_left);
@@ -432,6 +435,7 @@ static void run_history(u64 seed, u32 vmid_bits, u32 n_left)
 	}
 	check_audit();
 	index_drop();
+	hide_drain();
 	mm_uneat();
 	assert_int_equal(frame_n_free(), n_free);
 	mm_end();
@@ -484,13 +488,14 @@ static void histories_with_merging(void **state)
 		sum.zero += st.zero;
 		sum.back += st.back;
 		sum.merged += st.merged;
+		sum.hidden += st.hidden;
 		sum.broken += st.broken;
 		sum.split += st.split;
 		sum.raced += st.raced;
 	}
 	is_merging = false;
-	assert_true(n < 36 ||
-	            (sum.zero && sum.back && sum.merged && sum.broken && sum.split && sum.raced));
+	assert_true(n < 36 || (sum.zero && sum.back && sum.merged && sum.broken && sum.split &&
+	                       sum.raced && sum.hidden));
 }
 
 /* Three VMIDs on a machine with two bits; none at all on one with zero. */

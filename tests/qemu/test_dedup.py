@@ -15,7 +15,7 @@ def saved(pando):
 
 def test_two_guests(start):
     """Two that were booted separately: nothing as long as the policy is off; one domain; unmerge gives the frames back."""
-    pando = start(tiny=[("t", "work", "memory=8M,autoboot=0", "")], harts=2)
+    pando = start(tiny=[("t", "work", "memory=8M,autoboot=0,dedup=off", "")], harts=2)
     pando.run("boot t -n 2")
     for vm in ("t", "t-2"):
         pando.line(rf"\b{vm}: ready", 20)

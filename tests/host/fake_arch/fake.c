@@ -466,6 +466,22 @@ static struct tlb_entry *walk(u32 h, u64 gpa, u32 *level, u64 *hpa)
 	}
 }
 
+/* An access through a leaf: the first one since A was cleared walks again to set it.  False: it faults. */
+static bool set_accessed(struct tlb_entry *e)
+{
+	if (!(e->pte & PTE_U))
+		return false;
+	if (e->pte & PTE_A)
+		return true;
+	assert(frame_of(ptr_hpa(e->where))->class == FRAME_TABLE);
+	e->pte = *e->where;
+	if (!(e->pte & PTE_V) || !(e->pte & PTE_U) || (!(e->pte & PTE_A) && fake_traps_on_d))
+		return false;
+	__atomic_fetch_or((u64 *)e->where, PTE_A, __ATOMIC_RELAXED);
+	e->pte |= PTE_A;
+	return true;
+}
+
 /* A store through a leaf: the first one since D was cleared walks again to set it.  False: it faults. */
 static bool set_dirty(struct tlb_entry *e)
 {
@@ -492,9 +508,11 @@ u8 *fake_access(u32 h, u64 gpa, bool is_store)
 	e = walk(h, gpa, &level, &hpa);
 	if (!e)
 		return NULL;
-	assert(e->pte & PTE_U);
+	if (!set_accessed(e))
+		return NULL;
 	if (is_store && !set_dirty(e))
 		return NULL;
+	hpa = pte_hpa(e->pte).v;
 	return (u8 *)hpa_ptr(HPA(hpa)) + (gpa & ((PAGE_SIZE << (9 * level)) - 1));
 }
 
@@ -551,6 +569,7 @@ void fake_machine(u32 mib, u32 n_harts)
 	memset(&machine, 0, sizeof(machine));
 	machine.vmid_bits = 14;
 	machine.has_sstc = true;
+	machine.isolation_strong = true;
 	machine.timebase_hz = 10000000;
 	fake_hart = 0;
 	fake_n_harts = n_harts;

@@ -47,7 +47,7 @@ extern void (*fake_on_walk)(hpa_t table);
 
 /* Locks of this rank keep nobody out. */
 extern u32 fake_rank_without_effect;
-/* A store through a leaf without D faults, instead of setting it. */
+/* An access through a leaf without A, or a store without D, faults instead of setting it. */
 extern bool fake_traps_on_d;
 
 /* Called when two pages have been compared, or one with zeroes: a moment when others may write them. */
