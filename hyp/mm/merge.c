@@ -25,13 +25,12 @@
 
 #include "arch/page.h"
 #include "arch/phys.h"
-#include "arch/hart.h"
 #include "mm/hide.h"
 #include "mm/index.h"
 #include "mm/space.h"
 #include "mm/table.h"
+#include "mm/twin.h"
 
-#define N_SAMPLES  16U
 #define BATCH_MAX  32U
 #define GROUP      8U
 #define WAIT       4U  /* visits without a write before a page that broke is looked at again */
@@ -63,59 +62,9 @@ struct batch {
 	struct change change[BATCH_MAX];
 };
 
-static u64 seed;
-static u32 hash_mask = UINT32_MAX;
-static u32 sampled_domain;    /* the domain that `sample` is for */
-static u16 sample[N_SAMPLES]; /* byte offsets into a page */
-
-void merge_init(u64 s)
-{
-	seed = s | 1;
-	sampled_domain = 0;
-	hash_mask = UINT32_MAX;
-}
-
-void merge_weaken_hash(u32 mask)
-{
-	hash_mask = mask;
-}
-
-static u64 mix(u64 x)
-{
-	x ^= x >> 33;
-	x *= 0xff51afd7ed558ccdUL;
-	return x ^ x >> 33;
-}
-
-/* Who knows the positions can make pages collide, but not pages of other domains. */
-static void draw_samples(u32 domain)
-{
-	u64 x = seed ^ (u64)domain << 32;
-
-	for (u32 k = 0; k < N_SAMPLES; k++) {
-		x = mix(x + k + 1);
-		sample[k] = (u16)((x & (PAGE_SIZE / 8 / N_SAMPLES - 1)) * 8 +
-		                  k * (PAGE_SIZE / N_SAMPLES));
-	}
-	sampled_domain = domain;
-}
-
 static const u8 *bytes_of(const struct frame *f)
 {
 	return hpa_ptr(frame_hpa(f));
-}
-
-static u32 hash_of(const struct frame *f, u32 domain)
-{
-	const u8 *page = bytes_of(f);
-	u64 h = seed;
-
-	if (sampled_domain != domain)
-		draw_samples(domain);
-#pragma GCC unroll 8
-	for (u32 k = 0; k < N_SAMPLES; k++)
-		h = (h ^ *(const u64 *)(const void *)(page + sample[k])) * 0x9e3779b97f4a7c15UL;
-	return (u32)u64_max(h >> 32 & hash_mask, 1);
 }
 
 static bool is_zero(const struct frame *f)
@@ -128,74 +77,6 @@ static bool is_zero(const struct frame *f)
 static bool is_equal(const struct frame *a, const struct frame *b)
 {
 	return page_is_equal(bytes_of(a), bytes_of(b));
-}
-
-/* ---- the index ---- */
-
-/* How often one page may be mapped: far from the count's end, whatever derived tables add. */
-#define KEEPER_REFS_MAX BIT(24)
-
-/* One more count on a keeper.  False: it is none any more. */
-static bool get_keeper(struct frame *f)
-{
-	u32 count = atomic_load_explicit(&f->count, memory_order_relaxed);
-
-	do {
-		u32 refs = count & ~(u32)FRAME_MERGED;
-
-		if (count == refs || refs == 0 || refs >= KEEPER_REFS_MAX)
-			return false;
-	} while (!atomic_compare_exchange_strong_explicit(
-		&f->count, &count, count + 1, memory_order_acquire, memory_order_relaxed));
-	return true;
-}
-
-/* May `g` stand for an equal page of this domain?  A keeper gets one more count. */
-static bool is_twin(const struct frame *f, struct frame *g, u32 hash, u32 domain, bool *is_keeper)
-{
-	*is_keeper = false;
-	if (g->class != FRAME_COUNTED && g->class != FRAME_BLOCK)
-		return false;
-	*is_keeper = g->class == FRAME_COUNTED && get_keeper(g);
-	if (g->link.merge.hash == hash && g->link.merge.domain == domain && is_equal(f, g))
-		return true;
-	if (*is_keeper)
-		frame_put(g);
-	return false;
-}
-
-enum twin { TWIN_NONE, TWIN_SELF, TWIN_PRIVATE, TWIN_KEEPER };
-
-/* Looks for a page that is equal to f, whose hash is in its record; a keeper comes with a count. */
-static NOINLINE enum twin find_twin(struct frame *f, u32 domain, struct frame **keeper)
-{
-	struct frame_map map = frame_map();
-	u32 hash = f->link.merge.hash;
-	struct index_bucket *b = index_bucket(hash);
-	enum twin found = TWIN_NONE;
-	bool is_keeper;
-
-	for (u32 k = 0; b && k < INDEX_SLOTS; k++) {
-		struct frame *g = frame_in(map, b->slot[k].ppn);
-
-		if (b->slot[k].hash != hash)
-			continue;
-		if (g == f) {
-			found = TWIN_SELF;
-			continue;
-		}
-		if (!is_twin(f, g, hash, domain, &is_keeper))
-			continue;
-		if (is_keeper) {
-			*keeper = g;
-			return TWIN_KEEPER;
-		}
-		b->slot[k].ppn = frame_ppn(f); /* and that one will look for f */
-		return TWIN_PRIVATE;
-	}
-	if (b && found == TWIN_NONE)
-		index_put(b, hash, f);
-	return found;
 }
 
 /* ---- the first look ---- */
@@ -244,12 +125,12 @@ static NOINLINE void judge(struct batch *b, u32 i, struct frame *f)
 			add(b, i, BECOMES_PIECE, f, twin);
 			return;
 		}
-		f->link.merge.hash = hash_of(f, p->domain);
+		f->link.merge.hash = twin_hash(f, p->domain);
 		f->link.merge.domain = p->domain & MERGE_DOMAIN_MAX;
 	}
 	if (p->dedup != DEDUP_MERGE)
 		return;
-	switch (find_twin(f, p->domain, &twin)) {
+	switch (twin_find(f, p->domain, &twin)) {
 	case TWIN_KEEPER: add(b, i, BECOMES_MERGED, f, twin); break;
 	case TWIN_PRIVATE: /* a keeper from now on, so that the rest of the batch finds it */
 		frame_make_keeper(f);
@@ -372,23 +253,6 @@ static bool look(struct batch *b)
 
 /* ---- the first look, in secure mode ---- */
 
-/* A keeper that is equal to f; it comes with a count.  NULL: there is none. */
-static struct frame *find_keeper(const struct frame *f, u32 hash, u32 domain)
-{
-	struct index_bucket *b = index_bucket(hash);
-	bool is_keeper;
-
-	for (u32 k = 0; b && k < INDEX_SLOTS; k++) {
-		struct frame *g = frame_in(frame_map(), b->slot[k].ppn);
-
-		if (b->slot[k].hash != hash || !is_twin(f, g, hash, domain, &is_keeper))
-			continue;
-		if (is_keeper)
-			return g;
-	}
-	return NULL;
-}
-
 /* `f`, drawn at random, becomes a keeper that holds the same as `page`. */
 static void make_copy(struct batch *b, struct frame *f, const struct frame *page, u32 hash)
 {
@@ -429,8 +293,8 @@ static void judge_secretly(struct batch *b, u32 i, struct frame *f)
 	} else if (twin && is_equal(f, twin)) {
 		add(b, i, BECOMES_PIECE, f, twin);
 	} else {
-		hash = b->domain ? hash_of(f, b->domain) : 0;
-		twin = b->domain ? find_keeper(f, hash, b->domain) : NULL;
+		hash = b->domain ? twin_hash(f, b->domain) : 0;
+		twin = b->domain ? twin_find_keeper(f, hash, b->domain) : NULL;
 		if (!twin)
 			make_copy(b, drawn, f, hash);
 		add(b, i, twin ? BECOMES_MERGED : BECOMES_HIDDEN, f, twin ? twin : drawn);
@@ -606,9 +470,9 @@ bool merge_wants_split(const struct space *s, struct frame *first)
 		}
 		if (p->dedup != DEDUP_MERGE)
 			continue;
-		f->link.merge.hash = hash_of(f, p->domain);
+		f->link.merge.hash = twin_hash(f, p->domain);
 		f->link.merge.domain = p->domain & MERGE_DOMAIN_MAX;
-		twin = find_twin(f, p->domain, &keeper);
+		twin = twin_find(f, p->domain, &keeper);
 		if (twin == TWIN_KEEPER)
 			frame_put(keeper);
 		n += twin == TWIN_KEEPER || twin == TWIN_PRIVATE;

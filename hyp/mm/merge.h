@@ -6,8 +6,8 @@
  * already), one level-0 table at a time, under that space's lock.  A page counts as
  * a candidate when its D bit has stayed clear since the last visit.
  *
- * Three files: scan.c goes round all spaces and keeps to a budget; merge.c judges and
- * changes the pages of one table; index.c finds frames by their contents.
+ * scan.c goes round all spaces and keeps to a budget; merge.c judges and changes the pages of one
+ * table; twin.c finds pages that hold the same, with an index (index.c); hide.c has frames for secure mode.
  */
 #ifndef MM_MERGE_H
 #define MM_MERGE_H
@@ -108,16 +108,11 @@ struct merge_visit {
 	bool cold;       /* D bits do not matter: nobody writes */
 };
 
-void merge_init(u64 seed);
-
 /* Looks at the entries of a table and changes what can be merged, up to a batch at a time.  Returns whether
  * the table has more.  Space lock held. */
 bool merge_table(struct merge_visit *v, struct merge_stats *st);
 
 /* Would enough of a block that is the space's alone merge, so that it is worth splitting? */
 bool merge_wants_split(const struct space *s, struct frame *first);
-
-/* Test hook: hashes are cut down to these bits, so that different pages collide. */
-void merge_weaken_hash(u32 mask);
 
 #endif

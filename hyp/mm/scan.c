@@ -19,6 +19,7 @@
 #include "mm/index.h"
 #include "mm/space.h"
 #include "mm/table.h"
+#include "mm/twin.h"
 
 #define PASS_NS        200000000UL
 #define QUIET_NS       5000000000UL
@@ -189,7 +190,7 @@ static bool step(void)
 
 void scan_init(u64 seed)
 {
-	merge_init(seed);
+	twin_init(seed);
 	hide_init(seed);
 	index_init();
 	has_secure = false;

@@ -326,9 +326,7 @@ static void op_create(void)
 	memset(g[k].want, 0, sizeof(g[k].want));
 	if (space_init(&g[k].s, r, 2) != ERR_OK)
 		crew_fail("no space");
-	g[k].s.merge = (struct merge_policy){ chance(4) ? DEDUP_ZERO : DEDUP_MERGE, 1, false };
-	if (chance(4))
-		g[k].s.merge = (struct merge_policy){ DEDUP_MERGE, 2, true };
+	g[k].s.merge = (struct merge_policy){ 2 - chance(4), 1 + (k > 4), k > 4 };
 	if (chance(2) && space_load(&g[k].s, GPA(RAM), image, sizeof(image)) != ERR_OK)
 		crew_fail("no image");
 	born(k, -1);

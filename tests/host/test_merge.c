@@ -6,6 +6,7 @@
 #include "merge_unit.h"
 
 #include "arch/phys.h"
+#include "mm/twin.h"
 
 #define KEEPER_REFS_MAX BIT(24)
 
@@ -100,7 +101,7 @@ static void test_collisions_are_compared(void **state)
 {
 	(void)state;
 	merge_start(&a, &b);
-	merge_weaken_hash(0);
+	twin_weaken_hash(0);
 	for (u32 k = 0; k < 3; k++) {
 		mm_store(0, &a, MM_PAGE(k), 5 + k);
 		mm_store(0, &b, MM_PAGE(k), 5 + k);

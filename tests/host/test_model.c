@@ -9,6 +9,7 @@
  * A failing run prints its seed: PANDO_SEED=... replays it; PANDO_STEPS sets the length.
  */
 #include "mm/hide.h"
+#include "mm/twin.h"
 #include "mm/index.h"
 #include "mm_unit.h"
 
@@ -413,7 +414,7 @@ static void run_history(u64 seed, u32 vmid_bits, u32 n_left)
 	fake_on_compare = on_compare;
 	fake_traps_on_d = seed % 2;
 	machine.isolation_strong = seed % 5 > 0;
-	merge_weaken_hash(seed % 3 ? UINT32_MAX : 7); /* different pages collide */
+	twin_weaken_hash(seed % 3 ? UINT32_MAX : 7); /* different pages collide */
 	if (is_short)
 		mm_eat(FRAME_FOR_PANDO, n_free - n_left);
 	fake_seed(seed);

@@ -86,6 +86,7 @@ def test_memory_after_idle_seconds(start, agent):
     """Of a clone that waits in NEXT, and so does not run: not a page more. Of one that sleeps in Linux, with its timers."""
     for mode in ("agent", "agent-idle"):
         pando, before = template(start, agent(mode))
+        pando.run("policy agent dedup=off")  # what it takes by itself
         pando.run("clone agent")
         answers(pando, 1)
         time.sleep(0.5)  # it has answered, and is on its way to NEXT

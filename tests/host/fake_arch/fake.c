@@ -466,35 +466,18 @@ static struct tlb_entry *walk(u32 h, u64 gpa, u32 *level, u64 *hpa)
 	}
 }
 
-/* An access through a leaf: the first one since A was cleared walks again to set it.  False: it faults. */
-static bool set_accessed(struct tlb_entry *e)
+/* An access that wants `bits` of a leaf: the first one since A or D was cleared walks again to set it.  False: it
+ * faults. */
+static bool use(struct tlb_entry *e, u64 bits, u64 mark)
 {
-	if (!(e->pte & PTE_U))
-		return false;
-	if (e->pte & PTE_A)
-		return true;
+	if ((e->pte & bits) != bits || e->pte & mark)
+		return (e->pte & bits) == bits;
 	assert(frame_of(ptr_hpa(e->where))->class == FRAME_TABLE);
 	e->pte = *e->where;
-	if (!(e->pte & PTE_V) || !(e->pte & PTE_U) || (!(e->pte & PTE_A) && fake_traps_on_d))
+	if ((e->pte & bits) != bits || (!(e->pte & mark) && fake_traps_on_d))
 		return false;
-	__atomic_fetch_or((u64 *)e->where, PTE_A, __ATOMIC_RELAXED);
-	e->pte |= PTE_A;
-	return true;
-}
-
-/* A store through a leaf: the first one since D was cleared walks again to set it.  False: it faults. */
-static bool set_dirty(struct tlb_entry *e)
-{
-	if (!(e->pte & PTE_W))
-		return false;
-	if (e->pte & PTE_D)
-		return true;
-	assert(frame_of(ptr_hpa(e->where))->class == FRAME_TABLE);
-	e->pte = *e->where;
-	if (!(e->pte & PTE_W) || (!(e->pte & PTE_D) && fake_traps_on_d))
-		return false;
-	__atomic_fetch_or((u64 *)e->where, PTE_D, __ATOMIC_RELAXED);
-	e->pte |= PTE_D;
+	__atomic_fetch_or((u64 *)e->where, mark, __ATOMIC_RELAXED);
+	e->pte |= mark;
 	return true;
 }
 
@@ -508,9 +491,7 @@ u8 *fake_access(u32 h, u64 gpa, bool is_store)
 	e = walk(h, gpa, &level, &hpa);
 	if (!e)
 		return NULL;
-	if (!set_accessed(e))
-		return NULL;
-	if (is_store && !set_dirty(e))
+	if (!use(e, PTE_V | PTE_U, PTE_A) || (is_store && !use(e, PTE_V | PTE_U | PTE_W, PTE_D)))
 		return NULL;
 	hpa = pte_hpa(e->pte).v;
 	return (u8 *)hpa_ptr(HPA(hpa)) + (gpa & ((PAGE_SIZE << (9 * level)) - 1));
