@@ -32,7 +32,7 @@ static void say_line(void)
 
 static void write_typed(struct cmd *c, const char *text, size_t len)
 {
-	if (c == &now) {
+	if (c != &later) {
 		console_write(text, len);
 		return;
 	}

@@ -199,6 +199,8 @@ enum err top_run(struct cmd *c)
 	top.by_memory = cmd_take_flag(c, "memory");
 	if (c->n_args > 0)
 		return cmd_fail(c, ERR_INVAL, "usage: top [memory] [-n N] [-d SECONDS]");
+	if (c->json)
+		n = 1; /* a program gets one look: there is no screen to draw over */
 	top.out.caller = c->caller;
 	top.out.ctx = c->ctx;
 	top.n_lines = 0;
