@@ -18,9 +18,15 @@ def quit(why):
 
 
 def trace(error):
-    import traceback
-
-    return "".join(traceback.format_exception(error))
+    """A traceback in the words of Python's own, without lines of source: the module for those would have to be imported in the
+    clone, or be in every template. The innermost twenty frames."""
+    frames, at = [], error.__traceback__
+    while at:
+        frames.append(f'  File "{at.tb_frame.f_code.co_filename}", line {at.tb_lineno}, in {at.tb_frame.f_code.co_name}\n')
+        at = at.tb_next
+    shown = ["Traceback (most recent call last):\n", *frames[-20:]] if frames else []
+    where = f" ({error.filename}, line {error.lineno})" if isinstance(error, SyntaxError) else ""
+    return "".join(shown) + f"{type(error).__name__}: {error}{where}"
 
 
 def guard(handle):

@@ -127,41 +127,40 @@ static void answer(enum status status, int fd)
 	life_answer(&life, status, len < 0 ? 0 : (u64)len);
 }
 
-/* What it wrote to its standard error says why; a script that wrote nothing there gets its exit status as a message. */
-static void answer_failed(const char *exit_status)
+static u64 parse_number(const char *digits)
 {
-	char text[] = "exit status    ";
-	u64 at = sizeof(text) - 4;
+	u64 n = 0;
 
-	if (syscall3(SYS_lseek, files[2], 0, SEEK_END) > 0) {
-		answer(STATUS_FAILED, files[2]);
-		return;
-	}
-	while (*exit_status >= '0' && *exit_status <= '9' && at < sizeof(text) - 1)
-		text[at++] = *exit_status++;
-	text[at] = 0;
-	life_say(&life, STATUS_FAILED, text);
+	for (; *digits >= '0' && *digits <= '9'; digits++)
+		n = n * 10 + (u64)(*digits - '0');
+	return n;
 }
 
-static void killed(int wait_status)
+/* What it wrote to its standard error says why; a script that wrote nothing there gets its exit status as a message. */
+static void answer_failed(u64 exit_status)
 {
-	char text[] = "the shell was killed by signal   ";
-	u64 at = sizeof(text) - 3;
-	int number = wait_status & 127;
+	if (syscall3(SYS_lseek, files[2], 0, SEEK_END) > 0)
+		answer(STATUS_FAILED, files[2]);
+	else
+		life_say_number(&life, STATUS_FAILED, "exit status ", exit_status);
+}
 
-	text[at] = (char)('0' + number / 10);
-	text[at + 1] = (char)('0' + number % 10);
-	life_say(&life, STATUS_CRASHED, text);
+static void answer_crashed(int wait_status)
+{
+	if (wait_status & 127)
+		life_say_number(&life, STATUS_CRASHED, "the shell was killed by signal ",
+		                (u64)wait_status & 127);
+	else
+		life_say(&life, STATUS_CRASHED, "the shell is gone without an exit status");
 }
 
 /* One call by this shell, whose input is there; returns the next shell. */
 static struct shell run(struct shell s)
 {
 	char line[LINE_LEN];
-	u64 n = 0;
+	u64 n = 0, exit_status;
 	u32 seed = life_random(&life);
 	long got;
-	int status;
 
 	do
 		line[n++] = (char)('0' + seed % 10);
@@ -171,20 +170,17 @@ static struct shell run(struct shell s)
 	syscall3(SYS_write, s.go, line, n);
 	got = read_line(&s, line);
 	life_end(&life);
-	if (got > 0) {
-		line[got < (long)LINE_LEN ? got : (long)LINE_LEN - 1] = 0;
-		if (line[0] == '0')
-			answer(STATUS_ANSWER, files[1]);
-		else
-			answer_failed(line);
-		shell_end(&s);
-	} else {
-		status = shell_end(&s);
-		if (status & 127)
-			killed(status);
-		else
-			life_say(&life, STATUS_CRASHED, "the shell is gone without an exit status");
+	if (got <= 0) {
+		answer_crashed(shell_end(&s));
+		return shell_start();
 	}
+	line[got < (long)LINE_LEN ? got : (long)LINE_LEN - 1] = 0;
+	exit_status = parse_number(line);
+	if (exit_status == 0)
+		answer(STATUS_ANSWER, files[1]);
+	else
+		answer_failed(exit_status);
+	shell_end(&s);
 	return shell_start();
 }
 

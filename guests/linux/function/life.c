@@ -124,6 +124,15 @@ void life_say(struct life *l, enum status status, const char *text)
 	life_answer(l, status, t.len);
 }
 
+void life_say_number(struct life *l, enum status status, const char *text, u64 number)
+{
+	struct text t = window_text(l);
+
+	put(&t, text);
+	put_number(&t, number, 10);
+	life_answer(l, status, t.len);
+}
+
 void life_too_long(struct life *l, u64 len, u64 room)
 {
 	struct text t = window_text(l);
@@ -158,7 +167,7 @@ static const struct {
 
 #define N_SIGNALS (sizeof(signals) / sizeof(signals[0]))
 
-/* Linux's riscv layout: si_addr in siginfo, pc in ucontext. */
+/* Linux's riscv layout: si_code and si_addr in siginfo, pc in ucontext. A signal that a program has sent has no address. */
 static void on_signal(int number, const u8 *info, const u8 *context)
 {
 	char line[128];
@@ -175,8 +184,10 @@ static void on_signal(int number, const u8 *info, const u8 *context)
 	}
 	put(&t, " at pc 0x");
 	put_number(&t, *(const u64 *)(context + 176), 16);
-	put(&t, ", address 0x");
-	put_number(&t, *(const u64 *)(info + 16), 16);
+	if (*(const int *)(info + 8) > 0) {
+		put(&t, ", address 0x");
+		put_number(&t, *(const u64 *)(info + 16), 16);
+	}
 	line[t.len] = 0;
 	life_crash(caught, line);
 }

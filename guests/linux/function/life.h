@@ -56,6 +56,9 @@ u32 life_random(const struct life *l);
 /* A NUL-ended text as the message of this status. */
 void life_say(struct life *l, enum status status, const char *text);
 
+/* The same with a number at its end. */
+void life_say_number(struct life *l, enum status status, const char *text, u64 number);
+
 /* "answer of N bytes, M fit" */
 void life_too_long(struct life *l, u64 len, u64 room);
 
