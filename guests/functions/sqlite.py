@@ -13,7 +13,7 @@ SAMPLE = b"Chile"
 def build():
     database = sqlite3.connect(":memory:")
     database.execute("create table orders (id integer primary key, country text, product integer, amount integer)")
-    rows = ((i, COUNTRIES[i * i % 10], i * 7 % 20, i * 31 % 97 + 1) for i in range(2000))
+    rows = ((i, COUNTRIES[(i * 3 + i // 7) % 10], i * 7 % 20, i * 31 % 97 + 1) for i in range(2000))
     database.executemany("insert into orders values (?, ?, ?, ?)", rows)
     database.execute("create index by_country on orders (country)")
     database.commit()
