@@ -12,6 +12,7 @@ import time
 
 import breaks
 import clones
+import curves
 import dedup
 import harts
 import lifecycle
@@ -44,12 +45,7 @@ def run_group(name, report):
 
 
 def draw(report, folder):
-    try:
-        import charts  # pylint: disable=import-outside-toplevel
-    except ImportError as absent:
-        print(f"no charts: {absent} (scripts/setup charts installs it)")
-        return
-    for path in charts.draw(report.curves, folder):
+    for path in curves.draw(report.curves, folder):
         print(f"drawn: {path}")
 
 

@@ -26,7 +26,7 @@ from .api import AsyncPando
 from .errors import AnswerTooLong, CallTimeout, CommandError, Crashed, FunctionFailed, NotRunning, PandoError
 from .show import Progress
 
-MODULES = ("commands_machine", "commands_vm", "commands_function")
+MODULES = ("commands_machine", "commands_vm", "commands_function", "commands_experiment")
 FAILED, USAGE, NOT_RUNNING, CALL_FAILED, INTERRUPTED = 1, 2, 3, 4, 130
 COMMANDS = {}
 
