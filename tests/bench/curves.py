@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The curves of the benchmark, as SVG."""
 
-import drive  # noqa: F401  # it knows where host is
-import host  # noqa: F401  # it brings pando_host
-from pando_host import charts
+import importlib
+
+from drive import host
+
+charts = importlib.import_module(f"{host.pando.__name__}.charts")
 
 
 def clone_call(title, x_title, curve):

@@ -8,6 +8,7 @@ import sys
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests/qemu"))
+import host  # noqa: E402,F401  # for those who import this
 import pando  # noqa: E402
 
 LIMIT = 120  # seconds of patience with one step

@@ -12,7 +12,6 @@ import tempfile
 from dataclasses import dataclass
 
 from .. import machine
-from ..errors import PandoError
 from ..show import Progress
 from . import kinds, spec
 from .lab import Lab
