@@ -82,18 +82,19 @@ def build(name, runtime, handler, files=(), memory=None, vcpus=1):
     runtime = runtime or runtime_of(handler)
     if runtime not in MEMORY:
         raise ImageError(f"there is no runtime {runtime!r}: one of {', '.join(MEMORY)}")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]{0,52}", name):
-        raise ImageError(f"{name!r} cannot be a host name: letters, digits, dots and dashes, at most 53")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}", name):
+        raise ImageError(f"{name!r} is no name for a function: it begins with a letter or digit; 50 of A-Za-z0-9._-")
     extra = dict(named(each) for each in files)
     for path in [handler, *extra.values()]:
         if not path.is_file():
             raise ImageError(f"no file {path}")
     CHECKS[runtime](handler)
     fetch(runtime)
+    folder = BUILD / "functions" / digest(runtime, handler, extra)
     return Image(
-        initrd=cached(runtime, handler, extra),
+        initrd=cached(folder, runtime, handler, extra),
         kernel=BUILD / "linux/Image",
-        bootargs=f"{BOOTARGS} hostname={name}",
+        bootargs=f"{BOOTARGS} hostname={name.replace('_', '-')}",
         memory=memory or MEMORY[runtime],
         vcpus=vcpus,
     )
@@ -149,20 +150,21 @@ def fetch(runtime):
 
 
 def digest(runtime, handler, extra):
-    """Of everything that goes into an initrd."""
+    """Of everything that goes into an initrd: the agent, Debian's packages by their versions, the function's files."""
     sha = hashlib.sha256(runtime.encode())
-    agent = [path for path in sorted(AGENT.parent.rglob("*")) if path.is_file()]
+    own = [pathlib.Path(__file__), TOP / "scripts/mkcpio", *sorted(path for path in AGENT.parent.rglob("*") if path.is_file())]
     stamps = [BUILD / "linux" / name for name in (".stamp", "musl/.stamp", "python/.stamp")]
-    for path in [pathlib.Path(__file__), TOP / "scripts/mkcpio", *agent, *(p for p in stamps if p.exists())]:
-        sha.update(f"\0{path.name}\0".encode() + path.read_bytes())
-    for name, path in [("", handler), *sorted(extra.items())]:
+    parts = [("", path) for path in own + [stamp for stamp in stamps if stamp.exists()]]
+    parts += [("handler", handler), *sorted(extra.items())]
+    if runtime == "c":
+        parts += [("", path) for path in included(handler, extra)]
+    for name, path in parts:
         data = path.read_bytes()
-        sha.update(f"\0{name}\0{path.suffix}\0{len(data)}\0".encode() + data)
+        sha.update(f"\0{name}\0{path.suffix}\0{os.access(path, os.X_OK)}\0{len(data)}\0".encode() + data)
     return sha.hexdigest()[:24]
 
 
-def cached(runtime, handler, extra):
-    folder = BUILD / "functions" / digest(runtime, handler, extra)
+def cached(folder, runtime, handler, extra):
     initrd = folder / "initrd.cpio"
     if not initrd.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -183,22 +185,38 @@ def plain_files(extra):
     ]
 
 
+def c_flags():
+    own = run([CC, "-print-file-name=include"], "there is no compiler").strip()
+    flags = ["-O2", "-g0", "-std=gnu11", "-fno-pic", "-ffunction-sections", "-fdata-sections"]
+    return [*flags, "-nostdinc", "-isystem", BUILD / "linux/musl/include", "-isystem", own]
+
+
+def c_sources(handler, extra):
+    """(source, flags) of the function's own files."""
+    headers = sorted({path.parent for path in extra.values() if path.suffix == ".h"})
+    folders = [word for folder in headers for word in ("-I", folder)]
+    for source in [handler, *(path for path in extra.values() if path.suffix == ".c")]:
+        yield source, ["-Wall", "-include", AGENT / "function.h", "-I", source.parent, *folders]
+
+
+def included(handler, extra):
+    """The headers that they include, but for the C library's."""
+    found = set()
+    for source, flags in c_sources(handler, extra):
+        rule = run([CC, *c_flags(), *flags, "-MM", source], f"{source} does not compile")
+        found |= {pathlib.Path(word) for word in rule.replace("\\\n", " ").split()[1:]}
+    return sorted(found)
+
+
 def make_c(handler, extra, work):
-    sources = [handler, *(path for path in extra.values() if path.suffix == ".c")]
-    headers = {path.parent for path in extra.values() if path.suffix == ".h"}
-    musl = BUILD / "linux/musl"
-    own = run([CC, "-print-file-name=include"], "no compiler").strip()
-    flags = ["-O2", "-g0", "-std=gnu11", "-fno-pic", "-ffunction-sections", "-fdata-sections", "-nostdinc"]
-    flags += ["-isystem", musl / "include", "-isystem", own]
-    objects = []
-    for source in sources:
+    objects, flags = [], c_flags()
+    for source, own in c_sources(handler, extra):
         objects.append(work / f"{len(objects)}.o")
-        include = ["-include", AGENT / "function.h", "-I", source.parent, *(f"-I{folder}" for folder in headers)]
-        run([CC, *flags, "-Wall", *include, "-c", "-o", objects[-1], source], f"{source} does not compile")
+        run([CC, *flags, *own, "-c", "-o", objects[-1], source], f"{source} does not compile")
     for source in (AGENT / "agent_c.c", AGENT / "life.c"):
         objects.append(work / f"{source.stem}.o")
         run([CC, *flags, "-c", "-o", objects[-1], source], f"{source} does not compile")
-    lib = musl / "lib"
+    lib = BUILD / "linux/musl/lib"
     link = [CC, "-nostdlib", "-static", "-Wl,--gc-sections,--build-id=none,-s", "-o", work / "init"]
     link += [lib / "crt1.o", lib / "crti.o", *objects, f"-L{lib}", "-lc", "-lgcc", lib / "crtn.o"]
     try:

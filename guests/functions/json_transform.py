@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""json: takes an order, {"customer": NAME, "items": [{"name", "price", "quantity"}, ...]}; gives it as an invoice: {"customer",
+"""json_transform: takes an order, {"customer": NAME, "items": [{"name", "price", "quantity"}, ...]}; gives it as an invoice: {"customer",
 "lines": [{"name", "sum"}, ...] by sum, "total"}. Amounts are integers, in cents."""
 
 import json
