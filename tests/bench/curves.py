@@ -3,9 +3,9 @@
 
 import importlib
 
-from drive import host
+import drive
 
-charts = importlib.import_module(f"{host.pando.__name__}.charts")
+charts = importlib.import_module(f"{drive.HOST}.charts")
 
 
 def clone_call(title, x_title, curve):

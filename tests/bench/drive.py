@@ -8,9 +8,10 @@ import sys
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests/qemu"))
-import host  # noqa: E402,F401  # for those who import this
+import host  # noqa: E402
 import pando  # noqa: E402
 
+HOST = host.pando.__name__  # the package scripts/lib/pando: `pando` is the tests' own module here
 LIMIT = 120  # seconds of patience with one step
 UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
