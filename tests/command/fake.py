@@ -120,7 +120,7 @@ class Fake:
             self.servers.append(await asyncio.start_unix_server(self.handler(number, turn), path, limit=1 << 20))
         for number in range(2):
             path = self.directory / f"console.{number}"
-            self.servers.append(await asyncio.start_unix_server(self.console(number), path))
+            self.servers.append(await asyncio.start_unix_server(self.console(), path))
 
     def handler(self, number, turn):
         async def handle(reader, writer):
@@ -136,9 +136,9 @@ class Fake:
 
         return handle
 
-    def console(self, number):
+    def console(self):
         async def handle(reader, writer):
-            writer.write(f"console of {self.consoles.get(number)}\r\n".encode())
+            writer.write(b"a console\r\n")
             while data := await reader.read(1000):
                 writer.write(data.upper())
             writer.close()
@@ -186,6 +186,9 @@ class Fake:
 
     async def do_mem(self, _port, _words, _payload):
         return {"total": 1 << 30, "free": 900 << 20, "classes": [{"name": "free", "frames": 230400, "bytes": 900 << 20}]}, None
+
+    async def do_dedup(self, _port, _words, _payload):
+        return {"on": True}, None
 
     async def do_boot(self, _port, words, _payload):
         options = dict(word.partition("=")[::2] for word in words[1:])

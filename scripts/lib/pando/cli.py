@@ -104,7 +104,7 @@ class Context:
 
 
 def common():
-    """What every command takes, before its name or behind it."""
+    """What every command takes, before its name or behind it. A new one for each: set_defaults() changes those of all that share."""
     parser = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     group = parser.add_argument_group("everywhere")
     group.add_argument("--dir", metavar="DIR", help="where Pando's sockets are (default: $PANDO_DIR, or build/run)")
@@ -120,10 +120,9 @@ def load():
 
 def parser():
     load()
-    everywhere = common()
     top = argparse.ArgumentParser(
         prog="pando",
-        parents=[everywhere],
+        parents=[common()],
         description="Pando from the host: start it, boot and clone VMs, deploy functions and call them. docs/host.md has examples.",
         epilog="exit status: 0 done, 1 refused, 2 wrong words, 3 no Pando is running, 4 a call failed",
     )
@@ -135,7 +134,7 @@ def parser():
             help=each.help,
             description=each.help + ("\n\n" + each.text if each.text else ""),
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            parents=[everywhere],
+            parents=[common()],
         )
         for argument in each.arguments:
             sub.add_argument(*argument.names, **{k: v for k, v in argument.options.items() if k != "names_of"})

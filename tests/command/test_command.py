@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""scripts/pando as a person runs it, against the fake."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import time
+
+import pytest
+from conftest import TOP
+
+PANDO = str(TOP / "scripts" / "pando")
+
+
+class Here:
+    """Runs the command in one directory."""
+
+    def __init__(self, directory):
+        self.directory = directory
+
+    def popen(self, *words, **options):
+        return subprocess.Popen([PANDO, *map(str, words), "--dir", str(self.directory)], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+    def run(self, *words, status=0, data=None):
+        """Its stdout; the status must be as told."""
+        process = self.popen(*words, stdin=subprocess.PIPE if data is not None else subprocess.DEVNULL)
+        out, self.err = process.communicate(data, timeout=60)
+        assert process.returncode == status, (words, out, self.err)
+        return out
+
+    def json(self, *words, **options):
+        return json.loads(self.run(*words, "--json", **options))
+
+    def complaint(self, *words, status=1, **options):
+        """The one line of an error."""
+        self.run(*words, "--quiet", status=status, **options)
+        assert self.err.startswith("pando: error: "), self.err
+        return self.err.removeprefix("pando: error: ").rstrip("\n")
+
+
+@pytest.fixture
+def here(fake, directory):
+    return Here(directory)
+
+
+@pytest.fixture
+def hello(here, fake):
+    fake.vms["hello"] = {"name": "hello", "id": 100, "state": "template", "private": 0}
+    here.run("deploy", "hello", "--template", "hello")
+    return here
+
+
+def test_help_is_everywhere(directory):
+    here = Here(directory)
+    commands = [line.split()[0] for line in here.run("--help").splitlines() if line.startswith("    ") and line[4] != " "]
+    assert {"up", "down", "status", "vms", "boot", "invoke", "serve", "timeline"} <= set(commands)
+    for command in commands:
+        assert "--json" in here.run(command, "--help")
+
+
+def test_nobody_is_there(directory):
+    here = Here(directory)
+    want = f"no Pando is running in {directory}"
+    for words in (["vms"], ["invoke", "x"], ["down"], ["status"], ["shell"], ["deploy", "x", "--template", "y"]):
+        out = here.run(*words, status=3)
+        assert want in out + here.err
+    assert here.json("vms", status=3)["error"]["code"] == "not-running"
+    assert here.json("status", status=3) == {"running": False, "directory": str(directory)}
+    assert here.run("names", "vms") == "\n" or here.run("names", "vms") == ""
+
+
+def test_wrong_words(directory):
+    here = Here(directory)
+    for words in ([], ["frob"], ["clone"], ["invoke"], ["clone", "x", "-n", "many"], ["deploy", "x", "--mode", "odd"]):
+        here.run(*words, status=2)
+        assert "usage:" in here.err
+
+
+def test_life_of_vms(here, fake):
+    assert here.run("boot", "linux", "--no-wait") == "linux: booting\n"
+    assert here.run("freeze", "linux").strip() == "freeze linux done"
+    assert here.json("freeze", "linux") == {"ns": 1350000, "instret": 200000}
+    assert here.run("clone", "linux", "-n", "3") == "linux.1 linux.2 linux.3\n"
+    many = here.run("clone", "linux", "-n", "100").split()
+    assert len(many) == 67 and many[-3:] == ["and", "36", "more"]
+    assert [vm["name"] for vm in here.json("vms")["vms"]][:2] == ["linux", "linux.1"]
+    assert here.run("logs", "linux") == "[    0.000000] Linux\n"
+    here.run("kill", "linux.1")
+    assert here.complaint("kill", "linux.1") == "no VM linux.1"
+    assert here.complaint("clone", "linux.2") == "linux.2: not possible in this state (it is running)"
+    here.run("dedup")
+    assert fake.seen[-1][0] == ["dedup", "status"]
+    here.run("policy", "linux", "time=jump", status=1)
+    assert fake.seen[-1][0] == ["policy", "linux", "time=jump"]
+
+
+def test_boot_waits_for_ready(here, fake):
+    booting = here.popen("boot", "linux")
+    while "linux" not in fake.vms:
+        time.sleep(0.01)
+    fake.tell(event="ready", vm="other", vm_id=1, at_ns=1)
+    time.sleep(0.1)
+    assert booting.poll() is None
+    fake.tell(event="ready", vm="linux", vm_id=100, at_ns=1)
+    assert booting.communicate(timeout=20)[0] == "linux: ready\n"
+    assert here.complaint("boot", "two", "--timeout", "0.3") == "two: not ready after 0.3 s; `pando console` shows what it does"
+
+
+def test_boot_of_files(here, fake, directory):
+    (directory / "Image").write_bytes(b"kernel" * 1000)
+    here.run("boot", "mine", "--kernel", directory / "Image", "--memory", "64M", "--bootargs", "console=ttyS0 a=b")
+    words = [words for words, _ in fake.seen if words[0] == "boot"][-1]
+    assert words == ["boot", "mine", "memory=64M", "bootargs=console=ttyS0 a=b", "kernel=mine.kernel", "wait=120000"]
+    assert "mine.kernel" not in fake.images
+    assert "neither a file nor an image" in here.complaint("boot", "x", "--kernel", "nothing", "--memory", "64M")
+
+
+def test_deploy_switches_and_cleans_up(here, fake, directory):
+    (directory / "initrd").write_bytes(b"i" * 100000)
+    image = ["--image", directory / "initrd"]
+    assert here.json("deploy", "f", *image, "--warm", "2", "--mode", "reset")["template"] == "f"
+    assert fake.functions["f"]["warm"] == 2 and fake.functions["f"]["mode"] == "reset"
+    again = here.json("deploy", "f", *image)
+    assert again["template"] == "f-2" and again["replaced"] == "f"
+    assert list(fake.vms) == ["f-2"] and set(fake.images) == {"linux/kernel", "linux/initrd"}
+    text = here.complaint("deploy", "f", *image, "--bootargs", "hang", "--boot-timeout", "1")
+    assert text == "f: the guest did not get ready: f: not ready after 1000 ms"
+    assert list(fake.vms) == ["f-2"] and fake.functions["f"]["template"] == "f-2"
+    here.run("undeploy", "f")
+    assert not fake.vms and not fake.functions
+
+
+def test_deploy_refuses_early(here, directory):
+    assert "is no name for a function" in here.complaint("deploy", "a.b", "--template", "x")
+    assert "one of a handler, an image, or a template" in here.complaint("deploy", "x")
+    assert here.complaint("deploy", "x", "--runtime", "c", "--handler", "none.c") == "none.c: no such file"
+    (directory / "odd.pl").write_text("print")
+    assert "which runtime" in here.complaint("deploy", "x", "--handler", directory / "odd.pl")
+    assert here.complaint("deploy", "x", "--template", "nobody") == "no VM nobody"
+
+
+def test_invoke_one(hello, directory):
+    assert hello.run("invoke", "hello", "--data", "loud") == "LOUD"
+    assert hello.run("invoke", "hello", "-", data="from stdin") == "FROM STDIN"
+    (directory / "data").write_bytes(b"from a file")
+    assert hello.run("invoke", "hello", "--data-file", directory / "data") == "FROM A FILE"
+    found = hello.json("invoke", "hello", "--data", "x")
+    assert found["payload"] == "X" and found["t"]["entry"] == 31000 and found["seconds"] > 0
+    hello.run("invoke", "hello", "-v")
+    assert "handler" in hello.err
+    (directory / "data").write_bytes(bytes(1 + (1 << 20)))
+    assert "more than 1 MiB" in hello.complaint("invoke", "hello", "--data-file", directory / "data")
+    assert hello.complaint("invoke", "hello", "--data-file", "nothing") == "nothing: No such file or directory"
+    assert hello.complaint("invoke", "nobody") == "no function nobody"
+
+
+def test_failures_of_calls_have_a_status(hello):
+    assert hello.complaint("invoke", "hello", "--data", "crash", status=4) == "signal 11 at 0x1234\nsignal 11"
+    assert hello.complaint("invoke", "hello", "--data", "fail no luck", status=4) == "the function failed\nno luck"
+    assert hello.complaint("invoke", "hello", "--data", "timeout", status=4) == "no answer in 10000 ms"
+    assert hello.json("invoke", "hello", "--data", "fail no luck", status=4)["error"] == {"code": "function", "message": "the function failed", "payload": "no luck"}
+
+
+def test_invoke_many(hello, fake, directory):
+    out = hello.run("invoke", "hello", "--data", "x", "--n", "200", "--concurrency", "20", "--calls", directory / "calls")
+    assert out.startswith("hello: 200 of 200 calls answered in ")
+    rows = [line.split()[0] for line in out.splitlines()[1:]]
+    assert rows == ["p50", "call", "wait", "clone", "enter", "wake", "handler", "answer", "gone"]
+    assert len((directory / "calls").read_text().splitlines()) == 200
+    found = hello.json("invoke", "hello", "--data", "fail x", "-n", "10", "-c", "3", status=4)
+    assert found["failed"] == {"function": 10} and found["ok"] == 0
+    found = hello.json("invoke", "hello", "-n", "50", "--warm", "4", "--mode", "reset")
+    assert found["ok"] == 50 and found["ns"]["handler"]["p50"] == 30000
+    sets = [words for words, _ in fake.seen if words[:2] == ["function", "set"]]
+    assert "warm=4" in sets[-2] and "warm=0" in sets[-1] and "max=64" in sets[-1]
+
+
+def test_timeline(hello, directory):
+    out = hello.run("timeline", "hello", "--svg", directory / "t.svg", "-n", "3")
+    assert [line.split()[0] for line in out.splitlines()[1:8]] == ["wait", "clone", "enter", "wake", "handler", "answer", "gone"]
+    assert "private pages" in out
+    assert subprocess.run(["/usr/bin/python3", "-c", f"import xml.dom.minidom as m; m.parse('{directory}/t.svg')"], check=False).returncode == 0
+    assert hello.json("timeline", "hello")["stages"][1] == {"stage": "clone", "begin": 1200, "end": 2500}
+
+
+def test_save_and_load(hello, fake, directory):
+    file = directory / "hello.tpl"
+    found = hello.json("save", "hello", file)
+    assert found["bytes"] == 100020 and found["packed"] == file.stat().st_size < 1000
+    hello.run("load", file, "--name", "again")
+    assert fake.vms["again"]["state"] == "template"
+    assert fake.seen[-1][1].startswith(b"PANDO template hello")
+    packed = file.read_bytes()
+    file.write_bytes(packed[:-5])
+    assert "broken" in hello.complaint("load", file) or "end-of-stream" in hello.err
+    file.write_bytes(b"nonsense")
+    assert hello.complaint("load", file) == "broken: header: no magic"
+    assert hello.complaint("load", "nothing.tpl") == "nothing.tpl: no such file"
+    assert hello.complaint("save", "nobody", directory / "x") == "no VM nobody"
+    assert not list(directory.glob("x*"))
+
+
+def test_events(here, fake):
+    listening = here.popen("events", "-n", "2", "--json")
+    while not any(port.events for port in fake.clients):
+        time.sleep(0.01)
+    fake.tell(event="booted", vm="linux", vm_id=102, at_ns=1)
+    fake.tell(event="lost", n=12)
+    lines = listening.communicate(timeout=20)[0].splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["booted", "lost"]
+    listening = here.popen("events")
+    assert listening.stderr.readline() == "listening\n"
+    listening.send_signal(signal.SIGINT)
+    assert listening.wait(20) == 130
+
+
+def test_console(here, fake):
+    fake.vms["linux"] = {"name": "linux", "state": "running"}
+    assert here.run("console", "linux", data="who are you\n") == "a console\nWHO ARE YOU\n"
+    assert [words for words, _ in fake.seen[-2:]] == [["attach", "linux", "0"], ["detach", "0"]]
+    assert here.complaint("console", "nobody", data="") == "no VM nobody"
+
+
+def test_a_terminal_gets_progress_and_a_pipe_does_not(hello, directory):
+    words = [PANDO, "--dir", str(directory), "invoke", "hello", "--data", "sleep 0.05", "-n", "20"]
+    main, other = pty.openpty()
+    with subprocess.Popen(words, stderr=other, stdout=subprocess.DEVNULL) as process:
+        os.close(other)
+        seen = b""
+        while True:
+            try:
+                seen += os.read(main, 1000)
+            except OSError:
+                break
+        assert process.wait(20) == 0
+    os.close(main)
+    assert b"hello [" in seen and b" of 20" in seen and seen.endswith(b"\r\x1b[K")
+    hello.run("invoke", "hello", "--data", "sleep 0.05", "-n", "20")
+    assert hello.err == ""
+
+
+def test_any_command(here, fake):
+    here.run("command", "image", "put", "x", "--payload", "-", data="abc")
+    assert fake.images["x"] == b"abc"
+    assert here.json("command", "image", "list")["images"][-1] == {"name": "x", "len": 3}
+    assert here.run("names", "images").split() == ["linux/kernel", "linux/initrd", "x"]
+    assert here.run("names", "entries").split() == ["linux"]
+
+
+def test_completion(here, fake):
+    """bash itself completes."""
+    fake.vms["linux"] = {"name": "linux", "state": "template"}
+    fake.vms["lima"] = {"name": "lima", "state": "running"}
+    script = here.run("completion", "bash")
+
+    def complete(*words):
+        test = f'COMP_WORDS=({PANDO} {" ".join(words[:-1])} "{words[-1]}"); COMP_CWORD={len(words)}; _pando; echo "${{COMPREPLY[@]}}"'
+        env = dict(os.environ) | {"PANDO_DIR": str(here.directory)}
+        return subprocess.run(["bash", "-c", script + test], capture_output=True, text=True, env=env, check=True).stdout.split()
+
+    assert complete("inv") == ["invoke"]
+    assert complete("kill", "li") == ["linux", "lima"]
+    assert complete("clone", "li") == ["linux"]
+    assert complete("invoke", "x", "--con") == ["--concurrency"]
+    assert "--dir" in complete("")
+
+
+def test_a_reader_that_has_enough(here):
+    process = here.popen("completion", "bash")
+    process.stdout.close()
+    assert process.wait(20) == 0
+    assert process.stderr.read() == ""
