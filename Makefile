@@ -50,7 +50,7 @@ test: ## every test; the last line counts them
 	@scripts/test
 
 test-host: ## the tests that run natively, under ASan and UBSan
-	@$(SETUP) packages libfdt
+	@$(SETUP) packages libfdt host
 	$(AGAIN) host-files
 	@scripts/test --only host
 

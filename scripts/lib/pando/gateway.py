@@ -117,7 +117,7 @@ class Gateway:
         self.link = Link(settings.directory)
         self.metrics = Metrics()
         self.under_way = 0
-        self.app = web.Application(client_max_size=PAYLOAD_MAX, middlewares=[refusing])
+        self.app = web.Application(client_max_size=PAYLOAD_MAX + 1, middlewares=[refusing])
         for method in METHODS:
             self.app.router.add_route(method, "/function/{name}", self.call)
             self.app.router.add_route(method, "/function/{name}/{path:.*}", self.call)
