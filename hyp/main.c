@@ -15,6 +15,7 @@
 #include "drv/irq.h"
 #include "drv/machine.h"
 #include "drv/power.h"
+#include "drv/serial.h"
 #include "drv/rtc.h"
 #include "mm/frame.h"
 #include "mm/space.h"
@@ -75,6 +76,7 @@ _Noreturn void pando_main(u64 boot_hart_id, const void *fdt)
 	log_set_sink(console_write);
 	probe_isolation();
 	machine_report();
+	serial_init();
 
 	/* vm, sbi, dev, run, ctl */
 	sched_init();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * The machine's device tree (Devicetree Specification v0.4; bindings riscv/cpus,
- * ns16550a, sifive,plic-1.0.0, sifive,test0, google,goldfish-rtc), read once on the boot hart.
+ * ns16550a, sifive,plic-1.0.0, sifive,test0, google,goldfish-rtc, virtio,mmio), read once on the boot hart.
  *
  * The parts are read in order, each by a function that returns NULL or the one
  * line that tells the user why Pando cannot run here.
@@ -351,6 +351,25 @@ static void read_rtc(const void *fdt)
 	machine_info.rtc_len = len;
 }
 
+/* More than there is room for are left alone. */
+static void read_virtio(const void *fdt)
+{
+	struct virtio_slot *slot = machine_info.virtio;
+	u64 base;
+	int node;
+
+	for (node = fdt_node_offset_by_compatible(fdt, -1, "virtio,mmio");
+	     node >= 0 && machine_info.n_virtio < VIRTIO_MMIO_MAX;
+	     node = fdt_node_offset_by_compatible(fdt, node, "virtio,mmio")) {
+		if (!is_okay(fdt, node) || !read_reg(fdt, node, 0, &base, &slot->len))
+			continue;
+		slot->base = HPA(base);
+		slot->irq = read_u32(fdt, node, "interrupts", 0);
+		slot++;
+		machine_info.n_virtio++;
+	}
+}
+
 enum err machine_probe(const void *fdt, u64 boot_hart_id, const char **why)
 {
 	const char *model;
@@ -375,6 +394,7 @@ enum err machine_probe(const void *fdt, u64 boot_hart_id, const char **why)
 		*why = read_uart(fdt);
 	read_plic(fdt);
 	read_rtc(fdt);
+	read_virtio(fdt);
 	return *why == NULL ? ERR_OK : ERR_ABSENT;
 }
 
@@ -396,6 +416,8 @@ enum err machine_map(const char **why)
 	for (i = 0; i < ARRAY_LEN(devices) && e == ERR_OK; i++)
 		if (devices[i].base.v != 0)
 			e = paging_map_mmio(devices[i].base, devices[i].len);
+	for (i = 0; i < machine_info.n_virtio && e == ERR_OK; i++)
+		e = paging_map_mmio(machine_info.virtio[i].base, machine_info.virtio[i].len);
 	if (e == ERR_OK)
 		paging_enable();
 	return e;

@@ -12,6 +12,13 @@
 #define MEM_RANGES_MAX     32
 #define MACHINE_SEED_WORDS 8
 #define PLIC_NO_CONTEXT    UINT32_MAX
+#define VIRTIO_MMIO_MAX    16U
+
+struct virtio_slot {
+	hpa_t base;
+	u64 len;
+	u32 irq; /* 0: none */
+};
 
 struct machine_info {
 	struct mem_range ram[MEM_RANGES_MAX];
@@ -36,6 +43,8 @@ struct machine_info {
 	u64 finisher_len;
 	hpa_t rtc_base; /* google,goldfish-rtc; 0 when absent */
 	u64 rtc_len;
+	struct virtio_slot virtio[VIRTIO_MMIO_MAX]; /* with a device in it, or without */
+	u32 n_virtio;
 	u64 rng_seed[MACHINE_SEED_WORDS]; /* /chosen/rng-seed */
 	u32 n_seed_words;
 	char model[64];
