@@ -2,16 +2,40 @@
 /*
  * Commands about what is on the screen, and the demo, which takes it.
  */
+#include "ctl/attach.h"
 #include "ctl/command.h"
 #include "ctl/demo.h"
 #include "ctl/names.h"
 #include "ctl/view.h"
+#include "ctl/wire.h"
+
+/* The screen is for whoever sits before it. */
+static enum err need_screen(struct cmd *c)
+{
+	if (!wire_is_caller(c))
+		return ERR_OK;
+	return cmd_fail(c, ERR_STATE, "%s takes the machine's own screen: for the shell only",
+	                c->command->name);
+}
+
+/* The VM that c names, for the screen to show. */
+static enum err take_shown(struct cmd *c, struct vm **vm)
+{
+	enum err e = cmd_take_vm(c, c->arg[0], vm);
+
+	if (e != ERR_OK || !attach_has(*vm))
+		return e;
+	vm_put(*vm);
+	return cmd_fail(c, ERR_STATE, "%.40s: its console is at a port; detach it", c->arg[0]);
+}
 
 static enum err run_console(struct cmd *c)
 {
 	struct vm *vm;
-	enum err e = cmd_take_vm(c, c->arg[0], &vm);
+	enum err e = need_screen(c);
 
+	if (e == ERR_OK)
+		e = take_shown(c, &vm);
 	if (e != ERR_OK)
 		return e;
 	cmd_printf(c, "attached to %s; Ctrl-] detaches\n", vm->name);
@@ -23,7 +47,7 @@ static enum err run_console(struct cmd *c)
 static enum err run_watch(struct cmd *c)
 {
 	struct vm *vm;
-	enum err e = cmd_take_vm(c, c->arg[0], &vm);
+	enum err e = take_shown(c, &vm);
 
 	if (e != ERR_OK)
 		return e;
@@ -48,8 +72,10 @@ static enum err run_demo(struct cmd *c)
 {
 	const char *why = "";
 	u64 n = 0;
-	enum err e = cmd_take_count(c, BUNDLE_CLONES_MAX, &n);
+	enum err e = need_screen(c);
 
+	if (e == ERR_OK)
+		e = cmd_take_count(c, BUNDLE_CLONES_MAX, &n);
 	if (e != ERR_OK)
 		return e;
 	if (c->n_args != 0)

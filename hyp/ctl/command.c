@@ -11,10 +11,10 @@
 #include "lib/assert.h"
 #include "vm/vm.h"
 
-const struct command_group *const command_groups[] = { &cmd_vm,      &cmd_boot,    &cmd_policy,
-	                                               &cmd_work,    &cmd_console, &cmd_pages,
-	                                               &cmd_dedup,   &cmd_stat,    &cmd_info,
-	                                               &cmd_snapshot };
+const struct command_group *const command_groups[] = {
+	&cmd_vm,    &cmd_boot,  &cmd_snapshot, &cmd_policy, &cmd_work, &cmd_console,
+	&cmd_pages, &cmd_dedup, &cmd_stat,     &cmd_wire,   &cmd_info,
+};
 const u32 command_n_groups = ARRAY_LEN(command_groups);
 
 const struct command *command_find(const char *name)

@@ -96,7 +96,7 @@ struct command_group {
 
 /* One per file cmd_*.c. */
 extern const struct command_group cmd_vm, cmd_boot, cmd_policy, cmd_work, cmd_console, cmd_pages,
-	cmd_dedup, cmd_stat, cmd_info, cmd_snapshot;
+	cmd_dedup, cmd_stat, cmd_wire, cmd_info, cmd_snapshot;
 
 extern const struct command_group *const command_groups[];
 extern const u32 command_n_groups;

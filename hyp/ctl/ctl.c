@@ -14,6 +14,7 @@
 #include "ctl/shell.h"
 #include "ctl/top.h"
 #include "ctl/view.h"
+#include "ctl/wire.h"
 #include "drv/console.h"
 
 static struct spinlock ctl_lock = LOCK_INIT(LOCK_CTL);
@@ -32,8 +33,9 @@ void ctl_init(void)
 
 u64 ctl_deadline(void)
 {
-	return u64_min(u64_min(demo_deadline(), view_deadline()),
-	               u64_min(top_deadline(), event_deadline()));
+	u64 jobs = u64_min(demo_deadline(), top_deadline());
+
+	return u64_min(u64_min(jobs, view_deadline()), u64_min(wire_deadline(), event_deadline()));
 }
 
 bool ctl_wanted(void)
@@ -42,7 +44,7 @@ bool ctl_wanted(void)
 
 	if (atomic_load_explicit(&is_polling, memory_order_relaxed))
 		return false;
-	if (console_has_input() || vm_has_events() || shell_needs_refresh())
+	if (console_has_input() || wire_wanted() || vm_has_events() || shell_needs_refresh())
 		return true;
 	deadline = ctl_deadline();
 	return deadline != TIME_NEVER && time_now() >= deadline;
@@ -57,11 +59,14 @@ void ctl_poll(void)
 	atomic_store(&is_polling, true);
 	for (u32 i = 0; i < INPUT_PER_POLL && (c = console_getc()) >= 0; i++)
 		shell_key((char)c);
+	wire_poll();
+	wire_flush();
 	event_take_all();
 	view_poll();
 	demo_poll();
 	top_poll();
 	shell_refresh();
+	wire_flush();
 	atomic_store(&is_polling, false);
 	lock_release(&ctl_lock);
 }

@@ -5,6 +5,7 @@
 #include "ctl/boot.h"
 #include "ctl/demo.h"
 #include "ctl/fmt.h"
+#include "ctl/wire.h"
 #include "drv/power.h"
 
 static bool went_off; /* some VM has, since the last tell_quit() */
@@ -15,7 +16,20 @@ static struct fmt since(u64 from, u64 to)
 	return fmt_ticks(from && to > from ? to - from : 0);
 }
 
-void tell_event(const struct vm *vm, u32 events)
+/* For programs on the host. */
+static void to_ports(const struct vm *vm, u32 events)
+{
+	if (events & VM_EV_READY)
+		wire_tell(vm, "ready");
+	if (events & VM_EV_DONE)
+		wire_tell_number(vm, "done", "len", vm->result_len);
+	if (events & VM_EV_NOMEM)
+		wire_tell(vm, "nomem");
+	if (events & VM_EV_OFF)
+		wire_tell_text(vm, "off", "reason", vm->off_reason ? vm->off_reason : "stopped");
+}
+
+static void to_log(const struct vm *vm, u32 events)
 {
 	const struct vm_stats *s = &vm->stats;
 
@@ -29,6 +43,12 @@ void tell_event(const struct vm *vm, u32 events)
 		log_warn("%s: waits for memory", vm->name);
 	if (events & VM_EV_OFF)
 		log_info("%s: off: %s", vm->name, vm->off_reason ? vm->off_reason : "stopped");
+}
+
+void tell_event(const struct vm *vm, u32 events)
+{
+	to_log(vm, events);
+	to_ports(vm, events);
 }
 
 static bool has_shut_down(const struct vm *vm)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What people read about events of VMs, and the end of a machine whose guests have ended. */
+/* What people read about events of VMs, and programs on the host, and the end of a machine whose guests have ended. */
 #ifndef CTL_TELL_H
 #define CTL_TELL_H
 
 #include "vm/vm.h"
 
-/* A line in the log for each event that is worth one. */
+/* A line in the log for each event that is worth one, and for each connection that wants events. */
 void tell_event(const struct vm *vm, u32 events);
 
 /* `vm` is off. */

@@ -47,6 +47,7 @@ void vm_console_put(struct vm *vm, char c)
 	}
 	con->ring[(con->head + con->len) % VM_CONSOLE_RING_LEN] = c;
 	con->len++;
+	con->kept += con->kept < VM_CONSOLE_RING_LEN;
 	if (con->attached && (was_empty || c == '\n'))
 		vm_post_event(vm, VM_EV_OUTPUT);
 }
@@ -62,6 +63,20 @@ u32 vm_console_take(struct vm *vm, char *buf, u32 max)
 		buf[i] = con->ring[(con->head + i) % VM_CONSOLE_RING_LEN];
 	con->head = (con->head + n) % VM_CONSOLE_RING_LEN;
 	con->len -= n;
+	lock_release(&vm->dev_lock);
+	return n;
+}
+
+u32 vm_console_copy(struct vm *vm, char *buf)
+{
+	struct vm_console *con = &vm->console;
+	u32 n, from;
+
+	lock_acquire(&vm->dev_lock);
+	n = con->kept;
+	from = con->head + con->len + VM_CONSOLE_RING_LEN - n;
+	for (u32 i = 0; i < n; i++)
+		buf[i] = con->ring[(from + i) % VM_CONSOLE_RING_LEN];
 	lock_release(&vm->dev_lock);
 	return n;
 }

@@ -67,7 +67,8 @@ struct vm_config {
 /* Guest console: output in lines for the shell, a ring when detached. */
 struct vm_console {
 	char *ring;    /* d: VM_CONSOLE_RING_LEN bytes, allocated at the first output */
-	u32 head, len; /* d: oldest byte and how many */
+	u32 head, len; /* d: oldest byte that nobody has taken, and how many */
+	u32 kept;      /* d: bytes before head + len that are still in the ring, taken or not */
 	bool attached; /* d: output goes to the shell as it comes */
 	u64 dropped;   /* d: bytes lost because the ring was full or had no memory */
 };
@@ -216,6 +217,9 @@ bool must_check vm_console_prepare(struct vm *vm);
 
 /* Takes up to `max` bytes of buffered output. */
 u32 vm_console_take(struct vm *vm, char *buf, u32 max);
+
+/* Copies what was said last, taken or not, up to VM_CONSOLE_RING_LEN bytes; how many. */
+u32 vm_console_copy(struct vm *vm, char *buf);
 
 /*
  * Between the files of this floor.

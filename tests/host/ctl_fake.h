@@ -19,6 +19,7 @@
 #include "mm/copy.h"
 #include "mm/frame.h"
 #include "mm/pool.h"
+#include "serial_fake.h"
 #include "vm/device.h"
 #include "vm/nomem.h"
 
@@ -359,6 +360,14 @@ u32 vm_console_take(struct vm *vm, char *buf, u32 max)
 	memcpy(buf, vm->console.ring + vm->console.head, n);
 	vm->console.head += n;
 	vm->console.len -= n;
+	return n;
+}
+
+u32 vm_console_copy(struct vm *vm, char *buf)
+{
+	u32 n = (u32)u64_min(vm->console.len, VM_CONSOLE_RING_LEN);
+
+	memcpy(buf, vm->console.ring + vm->console.head, n);
 	return n;
 }
 

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The ports whose names say that they speak the protocol, and their turns.
+ *
+ * Where a poll leaves work behind, the next one comes after as long a time as this one took, so
+ * that guests have their part of the hart.
+ */
+#include <string.h>
+#include "arch/log.h"
+#include "arch/time.h"
+#include "ctl/attach.h"
+#include "ctl/wire.h"
+#include "ctl/wire_local.h"
+#include "mm/pool.h"
+
+#define PORT_NAME    "pando.control."
+#define WIRE_ORDER   1U         /* pages of a struct wire */
+#define RETRY_NS     10000000UL /* a line waits for memory */
+#define PAUSE_MAX_NS 1000000UL
+
+_Static_assert(sizeof(struct wire) <= PAGE_SIZE << WIRE_ORDER, "a connection");
+
+static struct wire *wires[SERIAL_PORTS_MAX];
+static u64 next_turn = TIME_NEVER; /* host ticks: some port is behind */
+
+struct wire *wire_of(u32 port)
+{
+	return wires[port];
+}
+
+static void find_ports(void)
+{
+	u64 number;
+
+	for (u32 i = 0; i < SERIAL_PORTS_MAX; i++) {
+		const char *name = serial_name(i);
+		struct wire *w = wires[i];
+
+		if (!name || serial_is_open(i) ||
+		    strncmp(name, PORT_NAME, strlen(PORT_NAME)) != 0 ||
+		    !cmd_number(name + strlen(PORT_NAME), UINT32_MAX, &number))
+			continue;
+		if (w)
+			wire_drop_client(w); /* the port was there before */
+		else
+			w = pages_alloc(WIRE_ORDER, FRAME_FOR_PANDO);
+		if (!w || serial_open(i, SERIAL_SLOTS_MAX) != ERR_OK) {
+			log_warn("%s: no memory for it", name);
+			if (w)
+				pages_free(w, WIRE_ORDER);
+			wires[i] = NULL;
+			continue;
+		}
+		wires[i] = w;
+		w->port = i;
+		w->number = (u32)number;
+		TAILQ_INIT(&w->waiting);
+		TAILQ_INIT(&w->out);
+	}
+}
+
+static void serve(struct wire *w)
+{
+	if (serial_take_end(w->port))
+		wire_end_client(w);
+	answer_pump(w);
+	event_catch_up(w);
+	wire_take_in(w);
+}
+
+void wire_poll(void)
+{
+	u64 start = time_now(), pause;
+	bool is_behind = false, is_short = false;
+
+	if (!wire_wanted())
+		return;
+	serial_poll();
+	find_ports();
+	for (u32 i = 0; i < SERIAL_PORTS_MAX; i++) {
+		if (!wires[i])
+			continue;
+		serve(wires[i]);
+		is_behind |= wires[i]->is_behind;
+		is_short |= wires[i]->is_short;
+	}
+	attach_poll();
+	pause = u64_min(time_now() - start, time_ns_to_ticks(PAUSE_MAX_NS));
+	if (is_behind)
+		next_turn = time_now() + pause;
+	else
+		next_turn = is_short ? time_now() + time_ns_to_ticks(RETRY_NS) : TIME_NEVER;
+}
+
+void wire_flush(void)
+{
+	for (u32 i = 0; i < SERIAL_PORTS_MAX; i++)
+		serial_flush(i);
+}
+
+bool wire_wanted(void)
+{
+	u64 deadline;
+
+	if (serial_has_work())
+		return true;
+	deadline = u64_min(next_turn, attach_deadline());
+	return deadline != TIME_NEVER && time_now() >= deadline;
+}
+
+u64 wire_deadline(void)
+{
+	return u64_min(u64_min(serial_deadline(), attach_deadline()), next_turn);
+}
