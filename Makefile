@@ -50,7 +50,7 @@ test: ## every test; the last line counts them
 	@scripts/test
 
 test-host: ## the tests that run natively, under ASan and UBSan
-	@$(SETUP) packages libfdt host
+	@$(SETUP) packages libfdt
 	$(AGAIN) host-files
 	@scripts/test --only host
 

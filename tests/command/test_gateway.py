@@ -245,7 +245,7 @@ def test_it_needs_a_pando_and_a_port(serve, directory, tmp_path):
     assert run.returncode == 1 and run.stderr.startswith("pando: error: ") and "in use" in run.stderr
 
 
-@pytest.mark.skipif(not shutil.which("wrk"), reason="no wrk (scripts/setup host installs it)")
+@pytest.mark.skipif(not shutil.which("wrk"), reason="no wrk (make setup installs it)")
 def test_wrk_finds_no_errors(serve):
     gateway = serve()
     command = ["wrk", "-t1", "-c50", "-d3s", "--timeout", "20s", f"{gateway.url}/function/hello"]

@@ -206,7 +206,7 @@ async def serve(context):
     try:
         from . import gateway
     except ImportError as error:
-        raise PandoError(f"the gateway needs python3-{(error.name or 'aiohttp').replace('_', '-')}: run scripts/setup host") from None
+        raise PandoError(f"the gateway needs python3-{(error.name or 'aiohttp').replace('_', '-')}: run make setup") from None
     args = context.args
     await context.pando()  # a Pando that does not run is an error now, later a 503
     await context.close()
