@@ -8,6 +8,7 @@
 #include "ctl/boot.h"
 #include "ctl/fmt.h"
 #include "ctl/image.h"
+#include "ctl/names.h"
 #include "ctl/policy.h"
 
 #define WAIT_MS_MAX 3600000UL
@@ -44,9 +45,9 @@ static enum err put_image(struct cmd *c)
 
 	if (!c->has_payload || c->payload_len == 0)
 		return cmd_fail(c, ERR_INVAL, "image put wants a payload: image put NAME +LENGTH");
-	if (!image_is_name(c->arg[1]))
+	if (!name_is_plain(c->arg[1]))
 		return cmd_fail(c, ERR_INVAL, "an image's name: 1 to %u of A-Za-z0-9._-",
-		                IMAGE_NAME_LEN - 1);
+		                NAME_PLAIN_LEN - 1);
 	e = image_new(c->arg[1], c->payload_len, &image);
 	if (e == ERR_LIMIT)
 		return cmd_fail(c, e, "image: %lu bytes are more than %lu MiB", c->payload_len,

@@ -11,30 +11,11 @@
 
 #define SHOWN_MAX 256U /* bytes of a result that are shown */
 
-/* The words after the VM's name, with single blanks between them. */
-static u32 join_words(struct cmd *c, char *text, u32 size)
-{
-	u32 len = 0;
-
-	text[0] = 0;
-	for (u32 i = 1; i < c->n_args; i++) {
-		size_t n = strlen(c->arg[i]);
-
-		if (len + n + 2 > size)
-			break;
-		if (i > 1)
-			text[len++] = ' ';
-		memcpy(text + len, c->arg[i], n + 1);
-		len += (u32)n;
-	}
-	return len;
-}
-
 static enum err give(struct cmd *c, struct vm *vm)
 {
 	u32 state = atomic_load(&vm->state);
 	static char text[CMD_LINE_LEN]; /* too big for a stack; LOCK_CTL */
-	u32 len = join_words(c, text, sizeof(text));
+	u32 len = cmd_join_words(c, 1, text, sizeof(text));
 	enum err e;
 
 	if (state != VM_RUNNING && state != VM_PAUSED)

@@ -12,8 +12,8 @@
 #include "vm/vm.h"
 
 const struct command_group *const command_groups[] = {
-	&cmd_vm,    &cmd_boot,  &cmd_snapshot, &cmd_policy, &cmd_work, &cmd_console,
-	&cmd_pages, &cmd_dedup, &cmd_stat,     &cmd_wire,   &cmd_info,
+	&cmd_vm,      &cmd_boot,  &cmd_snapshot, &cmd_policy, &cmd_call, &cmd_work,
+	&cmd_console, &cmd_pages, &cmd_dedup,    &cmd_stat,   &cmd_wire, &cmd_info,
 };
 const u32 command_n_groups = ARRAY_LEN(command_groups);
 
@@ -114,6 +114,24 @@ char *cmd_take_value(struct cmd *c, const char *key)
 		return word + len;
 	}
 	return NULL;
+}
+
+u32 cmd_join_words(const struct cmd *c, u32 first, char *text, u32 size)
+{
+	u32 len = 0;
+
+	text[0] = 0;
+	for (u32 i = first; i < c->n_args; i++) {
+		size_t n = strlen(c->arg[i]);
+
+		if (len + n + 2 > size)
+			break;
+		if (i > first)
+			text[len++] = ' ';
+		memcpy(text + len, c->arg[i], n + 1);
+		len += (u32)n;
+	}
+	return len;
 }
 
 /* The word in quotes that begins behind *at: its text moves to the front, *at goes behind it.

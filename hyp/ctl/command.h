@@ -95,8 +95,8 @@ struct command_group {
 };
 
 /* One per file cmd_*.c. */
-extern const struct command_group cmd_vm, cmd_boot, cmd_policy, cmd_work, cmd_console, cmd_pages,
-	cmd_dedup, cmd_stat, cmd_wire, cmd_info, cmd_snapshot;
+extern const struct command_group cmd_vm, cmd_boot, cmd_call, cmd_policy, cmd_work, cmd_console,
+	cmd_pages, cmd_dedup, cmd_stat, cmd_wire, cmd_info, cmd_snapshot;
 
 extern const struct command_group *const command_groups[];
 extern const u32 command_n_groups;
@@ -142,6 +142,9 @@ enum err must_check cmd_take_count(struct cmd *c, u64 max, u64 *n);
 
 /* Takes "KEY=VALUE" out of the words and returns VALUE; NULL: it is not there.  `key` is "KEY=". */
 char *cmd_take_value(struct cmd *c, const char *key);
+
+/* The words from the first-th on with single blanks between them, as many as fit; returns their length. */
+u32 cmd_join_words(const struct cmd *c, u32 first, char *text, u32 size);
 
 /* Calls `found` for each name that may stand at this place of a line: commands for the first
  * word, VMs and images for others. */

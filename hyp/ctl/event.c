@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Events go to whoever waits for them: the demo, answers that wait for a VM; the rest
+ * Events go to whoever waits for them: calls, the demo, answers that wait for a VM; the rest
  * becomes log lines.
  */
 #include "ctl/await.h"
+#include "ctl/call.h"
 #include "ctl/demo.h"
 #include "ctl/event.h"
 #include "ctl/tell.h"
@@ -32,13 +33,26 @@ static void judge(void)
 
 u64 event_deadline(void)
 {
-	return u64_min(nomem_deadline(), await_deadline());
+	return u64_min(call_deadline(), u64_min(nomem_deadline(), await_deadline()));
 }
 
 void event_kill(struct vm *vm)
 {
 	vm_kill(vm);
 	await_killed(vm);
+	call_killed(vm);
+}
+
+static void tell(struct vm *vm, u32 events)
+{
+	view_poll(); /* the guest's last words come before what is said about it */
+	if (!demo_event(vm, events)) {
+		stand_still(vm, events);
+		tell_event(vm, events);
+	}
+	await_event(vm, events);
+	if (events & VM_EV_OFF)
+		tell_off(vm);
 }
 
 void event_take_all(void)
@@ -49,17 +63,12 @@ void event_take_all(void)
 	judge();
 	await_poll();
 	for (u32 i = 0; i < EVENTS_PER_POLL && (vm = vm_take_event(&events)) != NULL; i++) {
-		view_poll(); /* the guest's last words come before what is said about it */
-		if (!demo_event(vm, events)) {
-			stand_still(vm, events);
-			tell_event(vm, events);
-		}
-		await_event(vm, events);
-		if (events & VM_EV_OFF)
-			tell_off(vm);
+		if (!call_event(vm, events))
+			tell(vm, events);
 		if (events & VM_EV_KILL)
 			event_kill(vm);
 		vm_put(vm);
 	}
+	call_poll();
 	tell_quit();
 }

@@ -11,22 +11,13 @@
 
 struct image {
 	TAILQ_ENTRY(image) link;
-	char name[IMAGE_NAME_LEN];
+	char name[NAME_PLAIN_LEN];
 	struct blob blob;
 };
 
 static struct pool records = POOL_INIT("images", struct image, FRAME_FOR_GUEST);
 static TAILQ_HEAD(, image) images = TAILQ_HEAD_INITIALIZER(images);
 static u32 n_images;
-
-bool image_is_name(const char *name)
-{
-	size_t len = strlen(name);
-
-	return len > 0 && len < IMAGE_NAME_LEN &&
-	       strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") ==
-	               len;
-}
 
 static struct image *find(const char *name)
 {

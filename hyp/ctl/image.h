@@ -6,13 +6,11 @@
 #ifndef CTL_IMAGE_H
 #define CTL_IMAGE_H
 
-#include "ctl/json.h"
-#include "lib/err.h"
+#include "ctl/names.h"
 #include "mm/blob.h"
 
-#define IMAGE_LEN_MAX  (512UL << 20)
-#define IMAGES_MAX     64U
-#define IMAGE_NAME_LEN 32 /* with its NUL */
+#define IMAGE_LEN_MAX (512UL << 20)
+#define IMAGES_MAX    64U
 
 /* Where an image's bytes are: in one piece, or in a blob. */
 struct image_bytes {
@@ -23,9 +21,6 @@ struct image_bytes {
 
 /* False: there is none of that name.  What is found is valid under this hold of LOCK_CTL. */
 bool must_check image_find(const char *name, struct image_bytes *image);
-
-/* 1 to 31 characters of A-Za-z0-9._- */
-bool image_is_name(const char *name);
 
 /* A new image that nobody finds yet, to be filled with `len` bytes.  ERR_LIMIT, ERR_NOMEM. */
 struct image;

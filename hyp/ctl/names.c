@@ -6,6 +6,7 @@
 #include "ctl/names.h"
 #include "mm/frame.h"
 #include "vm/admission.h"
+#include <string.h>
 
 #define LOOKUP(table, i) ((i) < ARRAY_LEN(table) && (table)[i] ? (table)[i] : "?")
 
@@ -123,4 +124,13 @@ enum err cmd_on_vm(struct cmd *c, enum err (*fn)(struct cmd *c, struct vm *vm))
 		         name_of_state(atomic_load(&vm->state)));
 	vm_put(vm);
 	return e;
+}
+
+bool name_is_plain(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 0 && len < NAME_PLAIN_LEN &&
+	       strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") ==
+	               len;
 }

@@ -14,6 +14,10 @@ const char *name_of_break(u32 break_class);
 const char *name_of_frame(u32 frame_class);
 const char *name_of_isolation(bool strong);
 
+/* May people call an image or a function so?  1 to 31 characters of A-Za-z0-9._- */
+#define NAME_PLAIN_LEN 32 /* with its NUL */
+bool name_is_plain(const char *name);
+
 /* The most important reason not to run: "ready", "no memory", ... or "-". */
 /* With figures, if they say more than err_name(). */
 const char *name_of_err(enum err e);

@@ -18,6 +18,8 @@
 #include "vm/vcpu.h"
 
 struct blob;
+struct call;
+struct function;
 
 #define VM_MAX_VCPUS     8
 #define VM_NAME_LEN      32
@@ -140,6 +142,11 @@ struct vm {
 		time_waits; /* a: frozen_time goes on: nobody has had a turn since; set under m */
 	bool is_stilled;    /* control's: paused for as long as it counts */
 	bool is_seen;       /* control's: `seen` says something */
+	struct function *function; /* control's: the function that it serves, */
+	struct call *call;         /*   the call that it is at work for, */
+	TAILQ_ENTRY(vm) idle;      /*   its place among those that wait for one, */
+	bool has_served;           /*   whether it has had any, */
+	bool is_functions; /*   and whether it was made for a function: nobody is told of it */
 	struct vm_console console; /* d */
 	struct vm_stats stats;
 
