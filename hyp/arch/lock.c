@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Ticket spinlocks (lock.h).  Each hart keeps the set of ranks that it holds, one
- * bit each: the order is kept if no bit stands at or above the new lock's rank.
+ * bit each: the order is kept if that number is smaller than the new lock's bit.
  */
 #include "arch/lock.h"
 
@@ -32,26 +32,26 @@ static COLD _Noreturn void out_of_order(const struct spinlock *l, u32 held)
 
 	while (highest > 0 && (held & BIT(highest)) == 0)
 		highest--;
-	panic("lock order: %s (%p) wanted while %s is held",
-	      lock_rank_name((enum lock_rank)l->rank), (const void *)l,
-	      lock_rank_name((enum lock_rank)highest));
+	panic("lock order: %s (%p) wanted while %s is held", lock_rank_name(lock_rank(l)),
+	      (const void *)l, lock_rank_name((enum lock_rank)highest));
 }
 
 /* The ticket is served: `l` is this hart's. */
 static inline void take(struct hart_local *self, struct spinlock *l, u32 ranks)
 {
 	l->holder = self;
-	self->held = ranks | (u32)BIT(l->rank);
+	self->held = ranks | l->rank_bit;
 }
 
 /* Takes it as well, so that its caller ends in a jump to it, and saves no registers on the way where
  * nobody waits. */
 static COLD void wait_for_turn(struct hart_local *self, struct spinlock *l, u32 ranks, u32 ticket)
 {
-	u64 n = atomic_load_explicit(&self->contended[l->rank], memory_order_relaxed);
+	_Atomic u64 *count = &self->contended[lock_rank(l)];
 
 	/* Only the owner writes its counter: a plain store is enough. */
-	atomic_store_explicit(&self->contended[l->rank], n + 1, memory_order_relaxed);
+	atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1,
+	                      memory_order_relaxed);
 	/* Acquire: pairs with the release store in lock_release(). */
 	while (atomic_load_explicit(&l->owner, memory_order_acquire) != ticket) {
 		/* The holder may be dead. */
@@ -78,7 +78,7 @@ void lock_acquire(struct spinlock *l)
 	struct hart_local *self = hart_self();
 	u32 ranks = self->held;
 
-	if (__builtin_expect(ranks >> l->rank != 0, 0))
+	if (__builtin_expect(ranks >= l->rank_bit, 0))
 		out_of_order(l, ranks);
 	acquire(self, l, ranks);
 }
@@ -90,7 +90,7 @@ bool lock_try(struct spinlock *l)
 	 * below got it from a state that was free at this moment. */
 	u32 ticket = atomic_load_explicit(&l->owner, memory_order_acquire);
 
-	if (self->held >> l->rank != 0)
+	if (self->held >= l->rank_bit)
 		out_of_order(l, self->held);
 	if (!atomic_compare_exchange_strong_explicit(&l->next, &ticket, ticket + 1,
 	                                             memory_order_acquire, memory_order_relaxed))
@@ -105,17 +105,16 @@ void lock_release(struct spinlock *l)
 
 	assert(l->holder == self);
 	l->holder = NULL;
-	self->held &= ~(u32)BIT(l->rank);
-	/* Release: pairs with the acquire loads above; only the holder writes `owner`. */
-	atomic_store_explicit(&l->owner, atomic_load_explicit(&l->owner, memory_order_relaxed) + 1,
-	                      memory_order_release);
+	self->held ^= l->rank_bit;
+	/* Release: pairs with the acquire loads above. */
+	atomic_fetch_add_explicit(&l->owner, 1, memory_order_release);
 }
 
 void lock_pair(struct spinlock *a, struct spinlock *b)
 {
 	struct hart_local *self = hart_self();
 
-	assert(a->rank == b->rank);
+	assert(a->rank_bit == b->rank_bit);
 	lock_acquire(a < b ? a : b);
 	if (a != b)
 		acquire(self, a < b ? b : a, self->held);
@@ -124,8 +123,10 @@ void lock_pair(struct spinlock *a, struct spinlock *b)
 void unlock_pair(struct spinlock *a, struct spinlock *b)
 {
 	lock_release(a);
-	if (a != b)
-		lock_release(b);
+	if (a == b)
+		return;
+	hart_self()->held |= b->rank_bit; /* one bit for both */
+	lock_release(b);
 }
 
 bool lock_is_held(const struct spinlock *l)

@@ -6,7 +6,8 @@
  * higher than that of every lock it holds; asserted at run time.  Two locks of
  * one rank only through lock_pair(), lower address first.  HS-mode runs with
  * interrupts off, so there is nothing to disable.  No lock is held across guest
- * entry.  Contended acquisitions are counted per rank.
+ * entry.  Contended acquisitions are counted per rank.  A lock keeps its rank as a bit, as
+ * a hart does with those that it holds: an acquisition compares two numbers.
  *
  * `holder` is a plain field, though one hart may read it (lock_is_held) while another
  * writes: a hart compares it with itself alone, which it alone ever stores there, and
@@ -41,21 +42,23 @@ enum lock_rank {
 struct spinlock {
 	_Atomic u32 next;  /* ticket to hand out; 32 bits, what amoadd.w can do */
 	_Atomic u32 owner; /* ticket being served */
-	u8 rank;
-	void *holder; /* for assertions: the hart that has it; NULL: none */
+	u32 rank_bit;      /* BIT(enum lock_rank) */
+	void *holder;      /* for assertions: the hart that has it; NULL: none */
 };
 
-#define LOCK_INIT(rank_)        \
-	{                       \
-		.rank = (rank_) \
+#define LOCK_INIT(rank)                     \
+	{                                   \
+		.rank_bit = (u32)BIT(rank), \
 	}
 
 static inline void lock_init(struct spinlock *l, enum lock_rank rank)
 {
-	atomic_init(&l->next, 0);
-	atomic_init(&l->owner, 0);
-	l->holder = NULL;
-	l->rank = (u8)rank;
+	*l = (struct spinlock)LOCK_INIT(rank);
+}
+
+static inline enum lock_rank lock_rank(const struct spinlock *l)
+{
+	return (enum lock_rank)__builtin_ctz(l->rank_bit);
 }
 
 void lock_acquire(struct spinlock *l);

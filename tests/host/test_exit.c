@@ -324,7 +324,7 @@ static void ask_again(const struct spinlock *l)
 	static bool is_asking;
 	struct vcpu_fence f = { .start = GVA(RAM), .len = PAGE_SIZE };
 
-	if (l->rank != LOCK_VCPU_FENCE || is_asking)
+	if (lock_rank(l) != LOCK_VCPU_FENCE || is_asking)
 		return;
 	is_asking = true;
 	assert_true(++n_asked < 1000); /* or this hart never does anything else */

@@ -419,7 +419,7 @@ static void timers_in_between(const struct spinlock *l)
 {
 	static bool is_nested;
 
-	if (l->rank != LOCK_RUNQ || is_nested)
+	if (lock_rank(l) != LOCK_RUNQ || is_nested)
 		return;
 	is_nested = true;
 	run_timers(0);

@@ -133,7 +133,7 @@ static void unhold_from_afar(const struct spinlock *l)
 {
 	u32 was = fake_hart;
 
-	if (l->rank != LOCK_RUNQ)
+	if (lock_rank(l) != LOCK_RUNQ)
 		return;
 	fake_on_release = NULL;
 	fake_hart = 1;

@@ -158,16 +158,16 @@ static void hold(struct spinlock *l, bool twin)
 {
 	u32 n = n_held[fake_hart];
 
-	assert(n < HELD_MAX && l->rank > 0);
+	assert(n < HELD_MAX && l->rank_bit != 0);
 	step();
 	while (atomic_load(&l->next) != atomic_load(&l->owner) &&
-	       l->rank != fake_rank_without_effect) {
+	       lock_rank(l) != fake_rank_without_effect) {
 		assert(fake_on_blocked && !lock_is_held(l));
 		fake_on_blocked();
 	}
 	if (n > 0)
-		assert(held[fake_hart][n - 1]->rank < l->rank ||
-		       (twin && held[fake_hart][n - 1]->rank == l->rank));
+		assert(held[fake_hart][n - 1]->rank_bit < l->rank_bit ||
+		       (twin && held[fake_hart][n - 1]->rank_bit == l->rank_bit));
 	atomic_fetch_add(&l->next, 1);
 	held[fake_hart][n_held[fake_hart]++] = l;
 }
