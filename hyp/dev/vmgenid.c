@@ -78,10 +78,9 @@ static struct vcpu *find_leader(struct vm *vm, u32 lines)
 
 static void vmgenid_cloned(struct vm *vm, void *state)
 {
-	struct vcpu *leader;
+	struct vcpu *leader = find_leader(vm, plic_pulse(vm, VMGENID_IRQ));
 
-	((struct vmgenid *)state)->has_id = false;
-	leader = find_leader(vm, plic_pulse(vm, VMGENID_IRQ));
+	*(struct vmgenid *)state = (struct vmgenid){ 0 };
 	if (leader != NULL && vm->n_vcpus > 1)
 		gate_close(vm, leader);
 }

@@ -132,9 +132,13 @@ enum err promise_make(struct space *s)
 
 enum err promise_renew(struct space *s, u32 n)
 {
-	struct promise w = whole(s), target = { n * w.n_frames, n * w.n_tables, n * w.n_roots };
-	bool done = s->use != FRAME_PROMISED;
+	struct promise w, target;
+	bool done = false;
 
+	if (s->use != FRAME_PROMISED)
+		return ERR_OK;
+	w = whole(s);
+	target = (struct promise){ n * w.n_frames, n * w.n_tables, n * w.n_roots };
 	for (u32 tries = 0; !done && tries < 2; tries++) {
 		if (tries > 0)
 			look_for_more();

@@ -38,6 +38,7 @@ static u64 changed_before;       /* scan_lock: n_changed() when this pass began 
 static u64 pause;                /* scan_lock: ns between this pass and the next */
 static _Atomic u64 next_pass;    /* host ticks */
 static _Atomic u64 earned_at;    /* host ticks: since when busy harts earn time */
+static _Atomic u64 earn_ticks;   /* how long they earn for one turn; TIME_NEVER: they get none */
 
 /* ---- one step ---- */
 
@@ -188,6 +189,17 @@ static bool step(void)
 
 /* ---- pace ---- */
 
+/* A division that is not done at each guest entry. */
+static void note_pace(void)
+{
+	u32 r = atomic_load(&rate);
+	u64 ticks = TIME_NEVER;
+
+	if (!atomic_load(&is_off) && r != 0)
+		ticks = (time_ns_to_ticks(CREDIT_NS) * 1000 + r - 1) / r;
+	atomic_store(&earn_ticks, ticks);
+}
+
 void scan_init(u64 seed)
 {
 	twin_init(seed);
@@ -201,11 +213,13 @@ void scan_init(u64 seed)
 	atomic_store(&earned_at, 0);
 	atomic_store(&is_off, false);
 	atomic_store(&rate, RATE_DEFAULT);
+	note_pace();
 }
 
 void scan_switch(bool on)
 {
 	atomic_store(&is_off, !on);
+	note_pace();
 }
 
 bool scan_is_on(void)
@@ -216,6 +230,7 @@ bool scan_is_on(void)
 void scan_set_rate(u32 permille)
 {
 	atomic_store(&rate, (u32)u64_min(permille, 1000));
+	note_pace();
 }
 
 u32 scan_rate(void)
@@ -254,12 +269,12 @@ static u64 credit(u64 now)
 
 u64 scan_deadline(void)
 {
-	u32 r = atomic_load(&rate);
+	u64 ticks = atomic_load_explicit(&earn_ticks, memory_order_relaxed);
 
-	if (atomic_load(&is_off) || r == 0)
+	if (ticks == TIME_NEVER)
 		return TIME_NEVER;
-	return u64_max(atomic_load(&earned_at) + (time_ns_to_ticks(CREDIT_NS) * 1000 + r - 1) / r,
-	               atomic_load(&next_pass));
+	return u64_max(atomic_load_explicit(&earned_at, memory_order_relaxed) + ticks,
+	               atomic_load_explicit(&next_pass, memory_order_relaxed));
 }
 
 void scan_busy(void)

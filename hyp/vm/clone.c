@@ -110,9 +110,9 @@ static void copy_vcpu(struct vcpu *to, const struct vcpu *from)
 {
 	u32 holds = read_quiet32(&from->holds) & HOLDS_OF_GUEST;
 
-	to->regs = from->regs;
-	to->csrs = from->csrs;
-	to->units.fp = from->units.fp;
+	COPY_WORDS_IN_LINE(to->regs, from->regs);
+	COPY_WORDS_IN_LINE(to->csrs, from->csrs);
+	COPY_WORDS_IN_LINE(to->units.fp, from->units.fp);
 	if (from->units.vector.v != NULL)
 		vector_copy(&to->units.vector, &from->units.vector);
 	atomic_init(&to->raise, read_quiet(&from->raise));
@@ -135,8 +135,7 @@ static void copy_state(struct vm *to, const struct vm *from)
 	to->generation = atomic_fetch_add(&last_generation, 1) + 1;
 	for (u32 i = 0; i < to->n_vcpus; i++)
 		copy_vcpu(to->vcpu[i], from->vcpu[i]);
-	memcpy(to->dev_state, from->dev_state, device_state_len());
-	device_cloned(to);
+	device_clone(to, from);
 }
 
 /* The part of a commit that clone and fork share; parent->lock is held. */

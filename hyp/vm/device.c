@@ -2,17 +2,24 @@
 /* Walks the table of devices that dev has handed over; it holds nothing of its own. */
 #include "vm/device.h"
 #include "lib/assert.h"
+#include <string.h>
 
 #define DEVICES_MAX 16U
 
 const struct device_ops *device_ops;
 static u32 state_offset[DEVICES_MAX + 1]; /* bytes into dev_state; the last one is its end */
+static u32 n_copied;                      /* the types before the first one with `cloned` */
 
 void device_set_ops(const struct device_ops *ops)
 {
 	u32 offset = 0;
 
 	assert(ops->n_types <= DEVICES_MAX);
+	n_copied = 0;
+	while (n_copied < ops->n_types && ops->types[n_copied]->cloned == NULL)
+		n_copied++;
+	for (u32 i = n_copied; i < ops->n_types; i++)
+		assert(ops->types[i]->cloned != NULL);
 	for (u32 i = 0; i < ops->n_types; i++) {
 		state_offset[i] = offset;
 		offset += (u32)ALIGN_UP(ops->types[i]->state_len, 8);
@@ -40,11 +47,13 @@ void device_init(struct vm *vm)
 	lock_release(&vm->dev_lock);
 }
 
-void device_cloned(struct vm *vm)
+void device_clone(struct vm *to, const struct vm *from)
 {
-	for (u32 i = 0; i < device_ops->n_types; i++)
-		if (device_ops->types[i]->cloned != NULL)
-			device_ops->types[i]->cloned(vm, device_state(vm, i));
+	const struct device_ops *ops = device_ops;
+
+	memcpy(to->dev_state, from->dev_state, state_offset[n_copied]);
+	for (u32 i = n_copied; i < ops->n_types; i++)
+		ops->types[i]->cloned(to, device_state(to, i));
 }
 
 enum mmio device_access(struct vcpu *v, gpa_t gpa, u32 len, bool is_store, u64 *value)

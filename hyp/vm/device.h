@@ -2,9 +2,10 @@
 /*
  * Devices that a guest sees, as one table that dev owns and vm walks.
  *
- * Each device type has a slice of vm->dev_state; a clone copies the slices, then
- * calls `cloned` for what must differ.  All calls but `fdt` come with
- * vm->dev_lock held, or before anybody else can reach the VM (`cloned`).
+ * Each device type has a slice of vm->dev_state.  A clone gets a copy of the slices
+ * up to the first type with `cloned`, and then has that type and all that follow begin
+ * their slices anew.  All calls but `fdt` come with vm->dev_lock held, or before anybody
+ * else can reach the VM (`cloned`).
  */
 #ifndef VM_DEVICE_H
 #define VM_DEVICE_H
@@ -24,7 +25,7 @@ struct device_type {
 	u32 state_len; /* bytes in vm->dev_state */
 	u32 irq;       /* PLIC source, 0 = none */
 	void (*init)(struct vm *vm, void *state);
-	void (*cloned)(struct vm *vm, void *state); /* may be NULL */
+	void (*cloned)(struct vm *vm, void *state); /* NULL: the slice is copied */
 	enum mmio (*load)(struct vcpu *v, void *state, u64 offset, u32 len, u64 *value);
 	enum mmio (*store)(struct vcpu *v, void *state, u64 offset, u32 len, u64 value);
 	/* Adds its node under /soc of a guest tree being written with libfdt's sw functions;
@@ -54,15 +55,15 @@ extern const struct device_ops *device_ops;
 
 void *device_state(struct vm *vm, u32 type_index);
 
-/* Bytes of vm->dev_state that the devices use: what a clone copies. */
+/* Bytes of vm->dev_state that the devices use. */
 u64 device_state_len(void);
 
 /* Calls `init` of every device; takes dev_lock. */
 void device_init(struct vm *vm);
 
-/* Calls `cloned` of every device, after the state was copied.  The caller has dev_lock, or the
- * VM is so new that nobody else can reach it. */
-void device_cloned(struct vm *vm);
+/* The devices of a clone or fork child of `from`, which is quiet; its vCPUs have been copied.  The caller has
+ * dev_lock of `to`, or that VM is so new that nobody else can reach it. */
+void device_clone(struct vm *to, const struct vm *from);
 
 /* Finds the device at `gpa` and performs the access; takes dev_lock.
  * MMIO_FAULT when nothing is there. `value` in for stores, out for loads (zero-extended). */

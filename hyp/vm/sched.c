@@ -72,14 +72,31 @@ void sched_init(void)
 	nomem_init();
 }
 
+/* Under the lock of v's home, which orders all of it. */
+static enum sched_state state_of(const struct vcpu *v)
+{
+	return (enum sched_state)atomic_load_explicit(&v->state, memory_order_relaxed);
+}
+
+/* The same; what waits without the lock (sched_wait_stopped) takes the lock in the end. */
+static void set_state(struct vcpu *v, enum sched_state state)
+{
+	atomic_store_explicit(&v->state, state, memory_order_relaxed);
+}
+
+static u32 home_of(const struct vcpu *v)
+{
+	return atomic_load_explicit(&v->home, memory_order_relaxed);
+}
+
 /* Locks the queue of v's home, wherever a thief has carried it meanwhile. */
 static struct runq *lock_home(const struct vcpu *v)
 {
 	for (;;) {
-		u32 home = atomic_load(&v->home);
+		u32 home = home_of(v);
 
 		lock_acquire(&runqs[home].lock);
-		if (atomic_load(&v->home) == home)
+		if (home_of(v) == home)
 			return &runqs[home];
 		lock_release(&runqs[home].lock);
 	}
@@ -92,7 +109,7 @@ static void enqueue(struct runq *q, struct vcpu *v, bool soon)
 		TAILQ_INSERT_HEAD(&q->queue, v, queue);
 	else
 		TAILQ_INSERT_TAIL(&q->queue, v, queue);
-	atomic_store(&v->state, SCHED_QUEUED);
+	set_state(v, SCHED_QUEUED);
 	atomic_fetch_add(&q->n_queued, 1);
 }
 
@@ -123,7 +140,7 @@ static void settle_timer(struct runq *q, struct vcpu *v)
 /* Puts `v`, which is not running, where it belongs now.  True: it was asleep, and is queued. */
 static bool settle(struct runq *q, struct vcpu *v, bool soon)
 {
-	bool was_queued = atomic_load(&v->state) == SCHED_QUEUED;
+	bool was_queued = state_of(v) == SCHED_QUEUED;
 
 	if (vcpu_can_run(v)) {
 		soon = soon && time_now() < q->soon_end;
@@ -138,7 +155,7 @@ static bool settle(struct runq *q, struct vcpu *v, bool soon)
 	}
 	if (was_queued)
 		dequeue(q, v);
-	atomic_store(&v->state, SCHED_ASLEEP);
+	set_state(v, SCHED_ASLEEP);
 	settle_timer(q, v);
 	return false;
 }
@@ -184,7 +201,7 @@ void sched_wake(struct vcpu *v, bool soon)
 	u32 home = (u32)(q - runqs);
 	bool is_new = false, kick;
 
-	if (atomic_load(&v->state) == SCHED_RUNNING) {
+	if (state_of(v) == SCHED_RUNNING) {
 		/* Its door comes before its next entry: only another hart needs telling. */
 		kick = home != here;
 	} else {
@@ -204,7 +221,7 @@ bool sched_hold(struct vcpu *v)
 {
 	struct runq *q = lock_home(v);
 	u32 home = (u32)(q - runqs);
-	bool is_running = atomic_load(&v->state) == SCHED_RUNNING;
+	bool is_running = state_of(v) == SCHED_RUNNING;
 
 	if (!is_running)
 		settle(q, v, false);
@@ -228,10 +245,10 @@ void sched_remove(struct vcpu *v)
 {
 	struct runq *q = lock_home(v);
 
-	assert(atomic_load(&v->state) != SCHED_RUNNING);
-	if (atomic_load(&v->state) == SCHED_QUEUED)
+	assert(state_of(v) != SCHED_RUNNING);
+	if (state_of(v) == SCHED_QUEUED)
 		dequeue(q, v);
-	atomic_store(&v->state, SCHED_ASLEEP);
+	set_state(v, SCHED_ASLEEP);
 	timerq_remove(&q->timers, &v->timer);
 	lock_release(&q->lock);
 }
@@ -261,13 +278,13 @@ static struct vcpu *steal(u32 here)
 		u32 from = (here + i) % n;
 		struct vcpu *v;
 
-		if (atomic_load(&runqs[from].n_queued) == 0)
+		if (atomic_load_explicit(&runqs[from].n_queued, memory_order_relaxed) == 0)
 			continue;
 		lock_pair(&runqs[from].lock, &runqs[here].lock);
 		v = pop(&runqs[from]);
 		if (v != NULL) {
-			atomic_store(&v->home, here);
-			atomic_store(&v->state, SCHED_RUNNING);
+			atomic_store_explicit(&v->home, here, memory_order_relaxed);
+			set_state(v, SCHED_RUNNING);
 		}
 		unlock_pair(&runqs[from].lock, &runqs[here].lock);
 		if (v != NULL)
@@ -291,18 +308,19 @@ struct vcpu *sched_pick(void)
 	struct runq *q = &runqs[here];
 	struct vcpu *v = NULL;
 
-	if (atomic_load(&q->n_queued) != 0) {
+	/* Relaxed: whoever finds nothing looks again before it waits (sched_idle). */
+	if (atomic_load_explicit(&q->n_queued, memory_order_relaxed) != 0) {
 		lock_acquire(&q->lock);
 		v = pop(q);
 		if (v != NULL)
-			atomic_store(&v->state, SCHED_RUNNING);
+			set_state(v, SCHED_RUNNING);
 		lock_release(&q->lock);
 	}
 	if (v == NULL)
 		v = steal(here);
 	if (v != NULL) {
 		q->slice_end = time_now() + slice_ticks;
-		atomic_store(&q->is_stale, true);
+		atomic_store_explicit(&q->is_stale, true, memory_order_relaxed);
 		if (q->was_taken)
 			offer_rest(here);
 	}
@@ -316,7 +334,7 @@ void sched_put(struct vcpu *v)
 	bool is_queued;
 
 	lock_acquire(&q->lock);
-	assert(atomic_load(&v->state) == SCHED_RUNNING && atomic_load(&v->home) == here);
+	assert(state_of(v) == SCHED_RUNNING && home_of(v) == here);
 	is_queued = settle(q, v, false);
 	lock_release(&q->lock);
 	if (is_queued && atomic_load(&idle_mask) != 0)
@@ -365,8 +383,8 @@ void sched_timer(struct vcpu *running, u64 deadline)
 	u64 next, was;
 
 	/* Before the look at what they announce: a timer that another hart queues after that look
-	 * is early against "never", so it says stale, whatever was armed. */
-	atomic_store(&q->is_stale, false);
+	 * is early against "never", so it says stale, whatever was armed.  The exchange orders it. */
+	atomic_store_explicit(&q->is_stale, false, memory_order_relaxed);
 	was = atomic_exchange(&q->armed, TIME_NEVER);
 	next = deadline;
 	/* Without the lock: pairs with settle_timer(), which queues the timer, then looks at what is
@@ -374,7 +392,7 @@ void sched_timer(struct vcpu *running, u64 deadline)
 	atomic_thread_fence(memory_order_seq_cst);
 	if (__atomic_load_n(&q->timers.first, __ATOMIC_RELAXED) != NULL)
 		next = u64_min(next, run_timers(q, running != NULL));
-	if (running != NULL && atomic_load(&q->n_queued) != 0)
+	if (running != NULL && atomic_load_explicit(&q->n_queued, memory_order_relaxed) != 0)
 		next = u64_min(next, q->slice_end);
 	/* With Sstc the guest's own timer interrupts it without our help. */
 	if (running != NULL && !machine.has_sstc)
@@ -433,7 +451,7 @@ void sched_idle(u64 deadline)
 bool sched_is_running(struct vcpu *v)
 {
 	struct runq *q = lock_home(v);
-	bool running = atomic_load(&v->state) == SCHED_RUNNING;
+	bool running = state_of(v) == SCHED_RUNNING;
 
 	lock_release(&q->lock);
 	return running;
@@ -442,7 +460,7 @@ bool sched_is_running(struct vcpu *v)
 bool sched_is_moving(struct vcpu *v)
 {
 	struct runq *q = lock_home(v);
-	bool moving = atomic_load(&v->state) != SCHED_ASLEEP || timerq_has(&v->timer);
+	bool moving = state_of(v) != SCHED_ASLEEP || timerq_has(&v->timer);
 
 	lock_release(&q->lock);
 	return moving;

@@ -144,7 +144,9 @@ bool vcpu_enables_timer(const struct vcpu *v)
 
 bool vcpu_can_run(const struct vcpu *v)
 {
-	return atomic_load(&v->holds) == 0 && (!v->in_wfi || vcpu_has_interrupt(v));
+	/* Relaxed: whoever sets a hold takes the lock of its run queue afterwards. */
+	return atomic_load_explicit(&v->holds, memory_order_relaxed) == 0 &&
+	       (!v->in_wfi || vcpu_has_interrupt(v));
 }
 
 void vcpu_start_at(struct vcpu *v, u64 pc, u64 opaque)

@@ -93,7 +93,7 @@ struct vm *vm_alloc(u32 n_vcpus)
 
 	if (vm == NULL)
 		return NULL;
-	memset(&vm->state, 0, offsetof(struct vm, vcpu) - offsetof(struct vm, state));
+	ZERO_WORDS_IN_LINE(&vm->state, offsetof(struct vm, vcpu) - offsetof(struct vm, state));
 	atomic_init(&vm->refs, 1);
 	lock_init(&vm->lock, LOCK_VM);
 	lock_init(&vm->dev_lock, LOCK_DEV);

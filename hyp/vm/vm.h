@@ -155,6 +155,7 @@ struct vm {
 	u64 dev_state[VM_DEV_STATE_LEN / 8]; /* d */
 };
 _Static_assert(sizeof(struct vm) <= PAGE_SIZE, "a VM with one vCPU is one frame");
+_Static_assert(offsetof(struct vm, state) % 8 == 0, "vm_alloc() zeroes words");
 
 /* Builds a VM from `c`, loads its images and device tree; it does not run yet.
  * ERR_EXISTS, ERR_NOMEM, ERR_RANGE (does not fit), ERR_INVAL; `*why` says what in one line,
