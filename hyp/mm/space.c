@@ -38,7 +38,7 @@ static void start_over(struct space *s, struct table *root)
 {
 	lock_init(&s->lock, LOCK_SPACE);
 	s->root = root;
-	s->frozen = false;
+	s->frozen = s->is_marked = false;
 	s->n_tables_when_short = 0;
 	s->use = FRAME_FOR_GUEST;
 	s->promise = (struct promise){ 0 };
@@ -87,6 +87,7 @@ void space_clone(struct space *child, struct space *template)
 	assert(template->frozen);
 	table_get(template->root);
 	stand_on(child, template, template->root);
+	child->is_marked = true;
 }
 
 /* Space lock held: whoever else changes the tables of `s` (dissolve_space) finds it shared. */
@@ -94,6 +95,7 @@ static void share_locked(struct space *s)
 {
 	table_disarm(s->root);
 	s->recent = NULL;
+	s->is_marked = false;
 	tlb_fence_all(&s->tlb, HPA(0)); /* pairs with the W bits cleared by table_disarm() */
 }
 
@@ -121,18 +123,30 @@ void space_fork(struct space *child, struct space *parent)
 	lock_release(&parent->lock);
 }
 
+/* Returns the root that it had. */
+static struct table *change_root(struct space *s, struct table *root)
+{
+	struct table *old = s->root;
+
+	table_get(root);
+	s->root = root;
+	s->recent = NULL;
+	s->is_marked = true;
+	tlb_fence_all(&s->tlb, ptr_hpa(root->pte));
+	return old;
+}
+
 void space_reset(struct space *s, struct space *template)
 {
-	struct table *old;
+	struct table *old = NULL;
 
 	assert(template->frozen && !s->frozen);
-	table_get(template->root);
 	lock_acquire(&s->lock);
-	old = s->root;
-	s->root = template->root;
-	s->recent = NULL;
-	tlb_fence_all(&s->tlb, ptr_hpa(s->root->pte));
+	if (!space_rewind_locked(s, template))
+		old = change_root(s, template->root);
 	lock_release(&s->lock);
+	if (!old)
+		return;
 	table_put(old);
 	space_dissolve_soon();
 }

@@ -51,9 +51,10 @@ struct space {
 	u32 n_regions;                           /* I: one at least */
 	u64 family;                              /* I: whose ancestor by space_init() is the same */
 	bool frozen;                             /* s: a template; never written again */
-	u8 n_tables_when_short;                  /* s: what it has had of the tables' reserve */
-	enum frame_use use;                      /* s: FRAME_PROMISED: it is reserved */
-	struct promise promise;                  /* s: what it may still take then */
+	bool is_marked;         /* s: a clone; its tables mark all that it has written */
+	u8 n_tables_when_short; /* s: what it has had of the tables' reserve */
+	enum frame_use use;     /* s: FRAME_PROMISED: it is reserved */
+	struct promise promise; /* s: what it may still take then */
 	struct table *
 		recent; /* s: level-0 table of the last break, path and all ours alone; NULL: none */
 	gpa_t recent_gpa;          /* s: where what it maps begins */
@@ -86,9 +87,13 @@ void space_freeze(struct space *s);
  * reserved then. */
 void space_fork(struct space *child, struct space *parent);
 
-/* The root becomes the template's root again; private tables are queued for the reaper.
+/* What it has written becomes the template's again: a few pages one by one, in tables that stay; else the root
+ * is the template's again, and private tables are queued for the reaper.
  * No vCPU of the space may be running.  A reserved space wants promise_renew() first. */
 void space_reset(struct space *s, struct space *template);
+
+/* The first of these ways; false: it is not possible, or was given up half-way.  Space lock held. */
+bool must_check space_rewind_locked(struct space *s, const struct space *template);
 
 /* Drops the root; what reaches zero is freed later by space_reap().  The caller does not wait. */
 void space_fini(struct space *s);

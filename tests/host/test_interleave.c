@@ -3,8 +3,7 @@
  * Fences and reuse with several harts in random interleavings (crew.h): the real memory core, compiled so that another
  * hart may go on at any access. Each hart runs vCPUs of some VM, takes their faults, copies for them, or controls: creates,
  * freezes, clones, forks, resets and kills VMs, merges equal pages, and does the idle work. Each word of guest memory has
- * one writer, and each stored value is new; so what a load must find is known at every instant. Pages become equal when
- * Pando makes them so, while their VM stands still.
+ * one writer, and each stored value is new; so what a load must find is known. Pando makes pages equal while their VM stands still.
  *
  * Noticed are: a load that finds anything else; a store to a frame that the VM does not hold alone and writable; a fetch of
  * old code; a walk into what is no table any more; a wait that nobody ends; frames or counts that do not add up in the end.
@@ -380,6 +379,7 @@ static void op_reset(void)
 	if (template >= 0 && g[template].live && g[template].frozen && !g[template].claimed) {
 		g[template].n_holders++;
 		stop(k);
+		g[k].s.is_marked &= chance(2); /* else its tables go, however little was written */
 		space_reset(&g[k].s, &g[template].s);
 		memcpy(g[k].want, g[template].want, sizeof(g[k].want));
 		g[template].n_holders--;
