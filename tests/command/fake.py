@@ -43,7 +43,9 @@ class Port:
                     self.fake.deaf -= 1
                     continue
                 greeted = True
-                self.send({"hello": words[1], "pando": "0.1", "protocol": 1, "port": self.number, "timebase_hz": 10000000})
+                for _ in range(2):  # as if it had been said while Pando was still on its way
+                    self.writer.write(b"\n")
+                    self.send({"hello": words[1], "pando": "0.1", "protocol": 1, "port": self.number, "timebase_hz": 10000000})
             elif greeted and words:
                 await self.request(line.decode().rstrip("\n"))
 

@@ -240,7 +240,8 @@ class Connection:
         try:
             while True:
                 line = await self._reader.readuntil(b"\n")
-                await self._take(json.loads(line))
+                if line.strip():  # an empty one is nothing: there is one before each hello
+                    await self._take(json.loads(line))
         except asyncio.IncompleteReadError:
             self._end("Pando has ended, or was stopped")
         except OSError as error:
