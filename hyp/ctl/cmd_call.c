@@ -92,7 +92,10 @@ static void show_function(struct function *f, void *arg)
 
 	json_object(c->json, NULL);
 	json_string(c->json, "name", f->name);
-	json_string(c->json, "template", f->template != NULL ? template : NULL);
+	if (f->template != NULL)
+		json_string(c->json, "template", template);
+	else
+		json_null(c->json, "template");
 	json_string(c->json, "mode", call_mode_word(f->policy.mode));
 	json_u64(c->json, "warm", f->policy.n_warm);
 	json_u64(c->json, "max", f->policy.max);

@@ -91,6 +91,8 @@ class Fake:
         self.next_clone = 1
         self.templates = {}
         self.consoles = {}
+        self.ready, self.readiness = asyncio.Event(), {}
+        self.ready.set()
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
 
@@ -197,10 +199,12 @@ class Fake:
         for key in ("kernel", "initrd"):
             if key in options and options[key] not in self.images:
                 raise Refused("absent", f"no image {options[key]}")
+        self.new(words[0], "paused")
+        if "wait" in options:
+            await self.readiness.get(words[0], self.ready).wait()
         if "hang" in options.get("bootargs", ""):
             raise Refused("timeout", f"{words[0]}: not ready after {options['wait']} ms")
-        self.new(words[0], "paused")
-        return {"vms": [words[0]], "n": 1}, None
+        return {"vm": words[0]}, None
 
     async def do_freeze(self, _port, words, _payload):
         self.find(words[0])["state"] = "template"
@@ -292,7 +296,7 @@ class Fake:
             function["failed"] += 1
             raise
         self.next_clone += 1
-        times = {"request": 0, "clone": [1200, 2500], "entry": 31000, "start": 90000, "end": 120000, "answer": 130000, "gone": 150000}
+        times = {"request": 0, "clone": [1200, 2500], "given": 4000, "entry": 31000, "start": 90000, "end": 120000, "answer": 130000, "gone": 150000}
         data = {"vm": f"{words[0]}.{self.next_clone}", "mode": function["mode"], "warm": False, "t": times}
         data |= {"instret": {"clone": 1239, "entry": 2200}, "breaks": {"copy": 12, "split": 3}, "private_pages": 23, "table_frames": 6}
         return data, out

@@ -102,11 +102,11 @@ class AsyncPando:
         """Without words, the merge scanner's status; else as in the shell: on, off, once, rate=1%, unmerge VM."""
         return await self.figures("dedup", *(words or ["status"]))
 
-    async def boot(self, name, n=1, **options):
-        """Boots a VM of the bundle n times, or, with options, a new one: kernel=, initrd= (names of images), memory=, vcpus=, bootargs=,
-        time=, dedup= ... With wait=MS it returns when the VM has stored READY, and stands still there. The names."""
-        words = [name, *(["-n", n] if n != 1 else []), *(f"{key}={value}" for key, value in options.items() if value is not None)]
-        return (await self.figures("boot", *words)).get("vms", [name])
+    async def boot(self, name, **options):
+        """Boots a VM of the bundle, or, with options, a new one: kernel=, initrd= (names of images), memory=, vcpus=, bootargs=,
+        time=, dedup= ... With wait=MS it returns when the VM has stored READY, and stands still there. Its name."""
+        words = [f"{key}={value}" for key, value in options.items() if value is not None]
+        return (await self.figures("boot", name, *words)).get("vm", name)
 
     async def freeze(self, vm, compact=False):
         """Makes a template of it; {"ns", "instret"}."""

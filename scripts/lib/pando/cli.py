@@ -159,6 +159,8 @@ def put(context, result):
         print(json.dumps(result.data, default=plain))
     elif result.raw is not None:
         sys.stdout.buffer.write(result.raw)
+        if sys.stdout.isatty() and not result.raw.endswith(b"\n"):
+            sys.stdout.buffer.write(b"\n")
     elif result.text:
         sys.stdout.write(result.text if result.text.endswith("\n") else result.text + "\n")
     sys.stdout.flush()

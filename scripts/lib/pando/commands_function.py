@@ -69,7 +69,7 @@ async def functions(context):
     columns = ("name", "template", "mode", "warm", "ready", "running", "queued", "calls", "failed")
     lines = [f"{'NAME':<21}{'TEMPLATE':<21}{'MODE':<7}" + "".join(f"{column.upper():>9}" for column in columns[3:])]
     for row in found:
-        lines.append(f"{row['name']:<21}{row['template']:<21}{row.get('mode', ''):<7}" + "".join(f"{row.get(c, ''):>9}" for c in columns[3:]))
+        lines.append(f"{row['name']:<21}{row['template'] or '(killed)':<21}{row.get('mode', ''):<7}" + "".join(f"{row.get(c, ''):>9}" for c in columns[3:]))
     return Result({"functions": found}, "\n".join(lines) if found else "no functions")
 
 
@@ -81,7 +81,7 @@ async def undeploy(context):
     await pando.remove_function(args.name)
     others = {function["template"] for function in found if function["name"] != args.name}
     for template in templates:
-        if not args.keep_template and template not in others:
+        if template and not args.keep_template and template not in others:
             with contextlib.suppress(PandoError):
                 await pando.kill(template)
     return Result({"function": args.name}, f"{args.name}: gone")

@@ -107,10 +107,10 @@ async def boot(context):
         for kind in ("kernel", "initrd"):
             if (source := getattr(args, kind)) is not None:
                 options[kind] = await image_of(context, pando, images, f"{args.name}.{kind}", source, uploaded)
-        if any(value is not None for value in options.values()):
-            names = await pando.boot(args.name, args.n, **options, wait=int(args.timeout * 1000) if args.wait else None)
-        else:
-            names = await boot_entry(pando, args)
+        options["wait"] = int(args.timeout * 1000) if args.wait else None
+        if args.n != 1 and args.kernel:
+            raise PandoError("-n is for the bundle's VMs")
+        names = await asyncio.gather(*(pando.boot(args.name, **options) for _ in range(args.n)))
     finally:
         for name in uploaded:
             with contextlib.suppress(PandoError):
@@ -130,24 +130,6 @@ async def image_of(context, pando, images, name, source, uploaded):
     with context.progress(f"uploading {source}", size) as bar:
         await pando.put_image(name, source, lambda n: bar(n, length))
     return name
-
-
-async def boot_entry(pando, args):
-    """Boots what the bundle names, and waits by its events."""
-    async with pando.events() as events:
-        names = await pando.boot(args.name, args.n)
-        waiting = set(names) if args.wait else set()
-        try:
-            async with asyncio.timeout(args.timeout):
-                while waiting:
-                    event = await anext(events)
-                    if event.get("vm") in waiting and event["event"] in ("off", "killed"):
-                        raise PandoError(f"{event['vm']}: {event['event']} before it was ready: {event.get('reason', '')}")
-                    if event["event"] == "ready":
-                        waiting.discard(event.get("vm"))
-        except TimeoutError:
-            raise PandoError(f"{' '.join(sorted(waiting))}: not ready after {args.timeout:g} s; `pando console` shows what it does") from None
-    return names
 
 
 @command("console", "a VM's console, on this terminal", VM)

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 
 from . import image
-from .errors import CommandError, PandoError
+from .errors import CallTimeout, Crashed, Exists, PandoError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,19}")
 NAME_MAX = 20  # of a VM
@@ -87,19 +87,15 @@ def guest_of(wanted):
     return guest
 
 
-async def vm_name(pando, name):
-    """NAME, or NAME-2, NAME-3, ...: the first that no VM has, for the old template is still there while the new one boots."""
-    taken = {vm["name"] for vm in await pando.vms()}
-    number = 1
-    while True:
-        suffix = f"-{number}" if number > 1 else ""
-        candidate = name[: NAME_MAX - len(suffix)] + suffix
-        if candidate not in taken:
-            return candidate
-        number += 1
+def vm_names(name):
+    """NAME, then NAME-2, NAME-3, ...: the old template is still there while the new one boots."""
+    yield name[:NAME_MAX]
+    for number in range(2, 1000):
+        suffix = f"-{number}"
+        yield name[: NAME_MAX - len(suffix)] + suffix
 
 
-async def kernel_image(pando, guest, vm, uploaded, progress):
+async def kernel_image(pando, wanted, guest, uploaded):
     """The name of the kernel in Pando: the bundle's own if it is of the same length, else it is uploaded."""
     images = await pando.images()
     length = os.path.getsize(guest.kernel) if guest.kernel else None
@@ -107,8 +103,8 @@ async def kernel_image(pando, guest, vm, uploaded, progress):
         return KERNEL
     if length is None:
         raise PandoError(f"this bundle has no {KERNEL}, and no kernel was given")
-    uploaded.append(f"{vm}.kernel")
-    await pando.put_image(uploaded[-1], guest.kernel, progress)
+    uploaded.append(f"{wanted.name}.kernel")
+    await pando.put_image(uploaded[-1], guest.kernel, wanted.progress and (lambda n: wanted.progress(n, length)))
     return uploaded[-1]
 
 
@@ -121,32 +117,41 @@ async def last_words(pando, vm):
     return ""
 
 
-async def boot(pando, wanted, guest, vm):
-    """Uploads, boots and freezes; ns of the boot as we saw it."""
-    progress = (lambda n, of=os.path.getsize(guest.initrd): wanted.progress(n, of)) if wanted.progress else None
+async def boot(pando, wanted, guest):
+    """Uploads, boots and freezes; (the VM's name, ns of the boot as we saw it)."""
+    length = os.path.getsize(guest.initrd)
     uploaded = []
     try:
-        kernel = await kernel_image(pando, guest, vm, uploaded, None)
-        uploaded.append(f"{vm}.initrd")
-        await pando.put_image(uploaded[-1], guest.initrd, progress)
-        start = time.perf_counter_ns()
-        options = {"kernel": kernel, "initrd": uploaded[-1], "memory": guest.memory, "vcpus": guest.vcpus}
-        try:
-            await pando.boot(vm, **options, bootargs=guest.bootargs, **wanted.policy, wait=int(wanted.boot_timeout * 1000))
-        except CommandError as error:
-            if error.code in ("timeout", "crash"):
-                raise PandoError(f"{wanted.name}: the guest did not get ready: {error}{await last_words(pando, vm)}") from None
-            raise
-        took = time.perf_counter_ns() - start
-        await pando.freeze(vm)
-        return took
-    except BaseException:
-        await remove_vm(pando, vm)
-        raise
+        options = {"kernel": await kernel_image(pando, wanted, guest, uploaded), "initrd": f"{wanted.name}.initrd"}
+        uploaded.append(options["initrd"])
+        await pando.put_image(uploaded[-1], guest.initrd, wanted.progress and (lambda n: wanted.progress(n, length)))
+        options |= {"memory": guest.memory, "vcpus": guest.vcpus, "bootargs": guest.bootargs, **wanted.policy}
+        for vm in vm_names(wanted.name):
+            with contextlib.suppress(Exists):
+                return vm, await boot_and_freeze(pando, wanted, vm, options)
+        raise PandoError(f"{wanted.name}: too many VMs of this name")
     finally:
         for name in uploaded:
             with contextlib.suppress(PandoError):
                 await asyncio.shield(pando.remove_image(name))
+
+
+async def boot_and_freeze(pando, wanted, vm, options):
+    """ns of the boot. A VM that does not get ready is gone afterwards; one that had the name before is left alone."""
+    start = time.perf_counter_ns()
+    try:
+        await pando.boot(vm, **options, wait=int(wanted.boot_timeout * 1000))
+        took = time.perf_counter_ns() - start
+        await pando.freeze(vm)
+        return took
+    except Exists:
+        raise
+    except BaseException as error:
+        words = await last_words(pando, vm) if isinstance(error, (CallTimeout, Crashed)) else ""
+        await remove_vm(pando, vm)
+        if words or isinstance(error, (CallTimeout, Crashed)):
+            raise PandoError(f"{wanted.name}: the guest did not get ready: {error}{words}") from None
+        raise
 
 
 async def remove_vm(pando, vm):
@@ -164,9 +169,8 @@ async def deploy(pando, wanted):
     if vm is None:
         say(f"{wanted.name}: building its image")
         guest = await asyncio.to_thread(guest_of, wanted)
-        vm = await vm_name(pando, wanted.name)
-        say(f"{wanted.name}: booting {vm}, {guest.memory} of RAM")
-        took = await boot(pando, wanted, guest, vm)
+        say(f"{wanted.name}: booting it, {guest.memory} of RAM")
+        vm, took = await boot(pando, wanted, guest)
     try:
         await pando.set_function(wanted.name, vm, mode=wanted.mode, warm=wanted.warm, max=wanted.max, timeout=wanted.timeout)
     except BaseException:

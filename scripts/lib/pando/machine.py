@@ -122,7 +122,7 @@ def sweep(directory):
 
 def build(say):
     """Has make set the machine up and build what up starts. Its output goes where errors go."""
-    command = ["make", "-C", str(TOP), f"BUILD={os.environ['BUILD']}"] if "BUILD" in os.environ else ["make", "-C", str(TOP)]
+    command = ["make", "-s", "-C", str(TOP), *([f"BUILD={os.environ['BUILD']}"] if "BUILD" in os.environ else [])]
     say("building what is not there yet")
     run = subprocess.run([*command, "host"], stdin=subprocess.DEVNULL, stdout=2, check=False)
     if run.returncode:

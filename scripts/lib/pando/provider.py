@@ -38,7 +38,7 @@ class Provider:
         known = self.known.get(name, {})
         return {
             "name": name,
-            "image": known.get("image") or f"template/{function['template']}",
+            "image": known.get("image") or f"template/{function['template'] or ''}",
             "namespace": "",
             "envProcess": "",
             "labels": known.get("labels") or {},

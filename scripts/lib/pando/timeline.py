@@ -5,7 +5,8 @@
 |---|---|---|
 | wait | the request's line had arrived | the clone call begins (or, without one, the VM runs) |
 | clone | the clone call begins | it returns |
-| enter | the clone call has returned | the guest's first instruction |
+| give | the clone call has returned | the payload is in its window |
+| enter | | the guest's first instruction |
 | wake | the first instruction | the handler begins: the guest takes its work and repairs its identity |
 | handler | the handler begins | the handler ends |
 | answer | the handler has ended | DONE |
@@ -15,15 +16,15 @@ A stage that a call did not have is left out; the one after it then begins where
 
 from xml.sax.saxutils import escape
 
-STAGES = ("wait", "clone", "enter", "wake", "handler", "answer", "gone")
-COLOURS = {"wait": "#b0b0b0", "clone": "#1b7f79", "enter": "#5aa9a4", "wake": "#e0a030", "handler": "#3465a4", "answer": "#7a9cc6", "gone": "#c0504d"}
+STAGES = ("wait", "clone", "give", "enter", "wake", "handler", "answer", "gone")
+COLOURS = dict(zip(STAGES, ("#b0b0b0", "#1b7f79", "#d0a0c0", "#5aa9a4", "#e0a030", "#3465a4", "#7a9cc6", "#c0504d")))
 
 
 def stages(data):
     """[(stage, begin, end)] in ns since the request, in order, from the data of an invoke."""
     t = data.get("t") or {}
     clone = t.get("clone") or (None, None)
-    points = [clone[0], clone[1], t.get("entry"), t.get("start"), t.get("end"), t.get("answer"), t.get("gone")]
+    points = [clone[0], clone[1], t.get("given"), t.get("entry"), t.get("start"), t.get("end"), t.get("answer"), t.get("gone")]
     found, last = [], t.get("request") or 0
     for name, point in zip(STAGES, points):
         if point is not None:
