@@ -9,6 +9,7 @@
 #include "ctl/boot.h"
 #include "ctl/demo.h"
 #include "ctl/view.h"
+#include "ctl/wire.h"
 #include "drv/machine.h"
 #include "drv/power.h"
 
@@ -42,6 +43,7 @@ enum err boot_vm(const struct vm_config *c, struct vm **out, const char **why)
 	if (e == ERR_OK) {
 		if (view_watch(*out) != ERR_OK)
 			log_info("%s: not shown, too many consoles are", (*out)->name);
+		wire_tell(*out, "booted");
 		e = vm_run(*out);
 	}
 	if (!*why)

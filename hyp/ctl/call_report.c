@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A call's time line: figures for programs, a few lines for people. */
 #include "ctl/call_report.h"
+#include "ctl/figure.h"
 #include "ctl/fmt.h"
 #include "ctl/names.h"
 
@@ -76,13 +77,6 @@ static void put_instret(struct json *j, const struct call_times *t)
 	json_end_object(j);
 }
 
-static const char *const break_keys[BREAK_N_CLASSES] = {
-	[BREAK_ZERO_FILL] = "zero_fill", [BREAK_ZERO_MAP] = "zero_map",
-	[BREAK_COPY] = "copy",           [BREAK_OWN] = "own",
-	[BREAK_SPURIOUS] = "spurious",   [BREAK_ROOT] = "root",
-	[BREAK_DERIVE] = "derive",       [BREAK_SPLIT] = "split",
-};
-
 static u64 private_pages(const struct call *call)
 {
 	return call->breaks[BREAK_ZERO_FILL] + call->breaks[BREAK_COPY];
@@ -110,7 +104,7 @@ static void put_figures(struct json *j, const struct call *call)
 	json_object(j, "breaks");
 	for (u32 i = 0; i < BREAK_N_CLASSES; i++)
 		if (call->breaks[i] != 0)
-			json_u64(j, break_keys[i], call->breaks[i]);
+			json_u64(j, figure_break(i), call->breaks[i]);
 	json_end_object(j);
 	json_u64(j, "private_pages", private_pages(call));
 	json_u64(j, "table_frames", table_frames(call));

@@ -3,10 +3,10 @@
  * dedup: the merge scanner as a whole.  What it may do to one VM is that VM's policy.
  */
 #include <string.h>
+#include "ctl/figure.h"
 #include "ctl/fmt.h"
 #include "ctl/names.h"
 #include "ctl/still.h"
-#include "mm/frame.h"
 #include "mm/hide.h"
 #include "mm/index.h"
 #include "vm/admission.h"
@@ -32,9 +32,15 @@ static const struct counter counters[] = { COUNTER(passes), COUNTER(visited), CO
 static void show_counters(struct cmd *c, const struct merge_stats *st)
 {
 	cmd_printf(c, "  since boot:");
-	for (u32 i = 0; i < ARRAY_LEN(counters); i++)
-		cmd_printf(c, "%s %s %lu", i ? "," : "", counters[i].name,
-		           *(const u64 *)(const void *)((const u8 *)st + counters[i].offset));
+	json_object(c->json, "since_boot");
+	for (u32 i = 0; i < ARRAY_LEN(counters); i++) {
+		u64 n = *(const u64 *)(const void *)((const u8 *)st + counters[i].offset);
+
+		json_u64(c->json, counters[i].name, n);
+		cmd_printf(c, "%s %s %lu", i ? "," : "", counters[i].name, n);
+	}
+	json_end_object(c->json);
+	figure_cost(c->json, "spent", (struct time_cost){ st->ticks, st->instret });
 	cmd_printf(c, "\n  spent: %s", fmt_ticks(st->ticks).s);
 	if (instret_is_exact())
 		cmd_printf(c, ", %lu instructions", st->instret);
@@ -46,6 +52,15 @@ static void show_saved(struct cmd *c, const struct merge_saved *m, u64 spent)
 	u64 n = m->zero + m->back + m->merged, saved = n * PAGE_SIZE;
 	bool is_loss = spent > saved;
 
+	json_object(c->json, "saved");
+	json_u64(c->json, "pages", n);
+	json_u64(c->json, "zero", m->zero);
+	json_u64(c->json, "back", m->back);
+	json_u64(c->json, "merged", m->merged);
+	json_u64(c->json, "bytes", saved);
+	json_u64(c->json, "index", spent);
+	json_s64(c->json, "net", (s64)(saved - spent));
+	json_end_object(c->json);
 	cmd_printf(c, "  saved now: %lu pages, %s; zero %lu, back %lu, merged %lu\n", n,
 	           fmt_bytes(saved).s, m->zero, m->back, m->merged);
 	cmd_printf(c, "  index: %s; net %s%s\n", fmt_bytes(spent).s, is_loss ? "-" : "",
@@ -65,6 +80,8 @@ static enum err show_status(struct cmd *c)
 	spent = index_bytes() + hide_n_frames() * PAGE_SIZE;
 	space_allow_work();
 	still_end(c);
+	json_bool(c->json, "on", scan_is_on());
+	json_u64(c->json, "rate_permille", scan_rate());
 	cmd_printf(c, "dedup: %s; at most %u.%u %% of a hart while all are busy\n",
 	           scan_is_on() ? "on" : "off", scan_rate() / 10, scan_rate() % 10);
 	show_saved(c, &m, spent);

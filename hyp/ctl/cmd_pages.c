@@ -33,7 +33,13 @@ static void add(const struct region *run, void *arg)
 
 static void show(const struct region *run, void *arg)
 {
-	cmd_printf(arg, "  0x%lx %lu\n", run->base.v, run->len / PAGE_SIZE);
+	struct cmd *c = arg;
+
+	json_array(c->json, NULL);
+	json_u64(c->json, NULL, run->base.v);
+	json_u64(c->json, NULL, run->len / PAGE_SIZE);
+	json_end_array(c->json);
+	cmd_printf(c, "  0x%lx %lu\n", run->base.v, run->len / PAGE_SIZE);
 }
 
 static enum err show_pages(struct cmd *c, struct vm *vm)
@@ -43,7 +49,11 @@ static enum err show_pages(struct cmd *c, struct vm *vm)
 	for_each_run(vm, add, &t);
 	cmd_printf(c, "%s: %lu private pages in %lu ranges of 2 MiB\n", vm->name, t.n_pages,
 	           t.n_slots);
+	json_u64(c->json, "pages", t.n_pages);
+	json_u64(c->json, "ranges", t.n_slots);
+	json_array(c->json, "runs");
 	for_each_run(vm, show, c);
+	json_end_array(c->json);
 	return ERR_OK;
 }
 

@@ -33,9 +33,14 @@ enum err policy_read_word(struct cmd *c, const char *word, struct vm_policy *p)
 static void show(struct cmd *c, const struct vm *vm, const struct vm_policy *p)
 {
 	cmd_printf(c, "%s:", vm->name);
-	for (u32 i = 0; i < policy_n_options; i++)
-		cmd_printf(c, " %s=%s", policy_options[i].name,
-		           policy_word(p, &policy_options[i]).s);
+	json_object(c->json, "policy");
+	for (u32 i = 0; i < policy_n_options; i++) {
+		struct policy_word word = policy_word(p, &policy_options[i]);
+
+		json_string(c->json, policy_options[i].name, word.s);
+		cmd_printf(c, " %s=%s", policy_options[i].name, word.s);
+	}
+	json_end_object(c->json);
 	cmd_printf(c, "\n");
 }
 

@@ -3,13 +3,14 @@
  * Commands that make, change and end VMs.
  */
 #include <string.h>
-#include "arch/time.h"
-#include "ctl/command.h"
 #include "ctl/event.h"
+#include "ctl/figure.h"
 #include "ctl/fmt.h"
 #include "ctl/names.h"
 #include "ctl/vms.h"
-#include "mm/frame.h"
+#include "ctl/wire.h"
+
+#define NAMES_TOLD 64U /* of many clones, to programs */
 
 /* The N of "-n N": as many as there are frames, since each VM takes one at least. */
 static enum err take_count(struct cmd *c, u64 *n)
@@ -17,9 +18,26 @@ static enum err take_count(struct cmd *c, u64 *n)
 	return cmd_take_count(c, frame_n_total(), n);
 }
 
+/* One more, which runs; `told`: by name. */
+static enum err clone_one(struct cmd *c, struct vm *template, struct vm **vm, bool told,
+                          struct time_cost *sum)
+{
+	enum err e = vm_clone(template, vm);
+
+	if (e != ERR_OK)
+		return e;
+	sum->ticks += (*vm)->stats.clone.ticks;
+	sum->instret += (*vm)->stats.clone.instret;
+	if (told)
+		json_string(c->json, NULL, (*vm)->name);
+	wire_tell_text(*vm, "cloned", "parent", template->name);
+	return vm_run(*vm);
+}
+
 static enum err run_clone(struct cmd *c)
 {
 	struct vm *template, *vm = NULL;
+	struct time_cost sum = { 0 };
 	u64 n = 1;
 	enum err e = take_count(c, &n);
 
@@ -30,10 +48,9 @@ static enum err run_clone(struct cmd *c)
 	e = cmd_take_vm(c, c->arg[0], &template);
 	if (e != ERR_OK)
 		return e;
+	json_array(c->json, "vms");
 	for (u64 i = 0; i < n && e == ERR_OK; i++) {
-		e = vm_clone(template, &vm);
-		if (e == ERR_OK)
-			e = vm_run(vm);
+		e = clone_one(c, template, &vm, i < NAMES_TOLD, &sum);
 		if (e == ERR_OK && i + 1 == n)
 			cmd_printf(c, "%s: %lu started, the last is %s\n", template->name, n,
 			           vm->name);
@@ -42,19 +59,30 @@ static enum err run_clone(struct cmd *c)
 			         e == ERR_STATE ? "not a template; freeze it first"
 			                        : name_of_err(e));
 	}
+	json_end_array(c->json);
+	json_u64(c->json, "n", n);
+	figure_cost(c->json, NULL, sum);
 	vm_put(template);
 	return e;
 }
 
+static void is_frozen(struct cmd *c, const struct vm *vm, struct time_cost cost)
+{
+	figure_cost(c->json, NULL, cost);
+	wire_tell(vm, "frozen");
+}
+
 static enum err freeze(struct cmd *c, struct vm *vm)
 {
-	u64 start = time_now();
+	struct time_cost cost = time_cost_now();
 	enum err e = vm_freeze(vm);
 
-	if (e == ERR_OK)
-		cmd_printf(c, "%s: a template after %s\n", vm->name,
-		           fmt_ticks(time_now() - start).s);
-	return e;
+	if (e != ERR_OK)
+		return e;
+	cost = time_cost_since(cost);
+	cmd_printf(c, "%s: a template after %s\n", vm->name, fmt_ticks(cost.ticks).s);
+	is_frozen(c, vm, cost);
+	return ERR_OK;
 }
 
 /* Pages that gave up their frame. */
@@ -68,7 +96,8 @@ static u64 n_given_up(void)
 
 static enum err freeze_compact(struct cmd *c, struct vm *vm)
 {
-	u64 start = time_now(), before = n_given_up();
+	struct time_cost cost = time_cost_now();
+	u64 before = n_given_up();
 	enum err e;
 
 	if (vm->policy.dedup == DEDUP_WITH_NONE)
@@ -78,11 +107,14 @@ static enum err freeze_compact(struct cmd *c, struct vm *vm)
 		                "%s: its policy is secure=on, its clones would copy what they read",
 		                vm->name);
 	e = vm_freeze_compact(vm);
-	if (e == ERR_OK)
-		cmd_printf(c, "%s: a template after %s, %s smaller\n", vm->name,
-		           fmt_ticks(time_now() - start).s,
-		           fmt_bytes((n_given_up() - before) * PAGE_SIZE).s);
-	return e;
+	if (e != ERR_OK)
+		return e;
+	cost = time_cost_since(cost);
+	cmd_printf(c, "%s: a template after %s, %s smaller\n", vm->name, fmt_ticks(cost.ticks).s,
+	           fmt_bytes((n_given_up() - before) * PAGE_SIZE).s);
+	figure_frames(c->json, "saved", n_given_up() - before);
+	is_frozen(c, vm, cost);
+	return ERR_OK;
 }
 
 static enum err run_freeze(struct cmd *c)
@@ -101,9 +133,17 @@ static enum err fork_vm(struct cmd *c, struct vm *vm)
 
 	if (e == ERR_OK)
 		e = vm_run(child);
-	if (e == ERR_OK)
-		cmd_printf(c, "%s: forked %s\n", vm->name, child->name);
-	return e;
+	if (e != ERR_OK)
+		return e;
+	cmd_printf(c, "%s: forked %s\n", vm->name, child->name);
+	json_array(c->json, "vms");
+	json_string(c->json, NULL, child->name);
+	json_end_array(c->json);
+	json_u64(c->json, "n", 1);
+	figure_cost(c->json, NULL, child->stats.fork);
+	figure_cost(c->json, "stall", vm->stats.stall);
+	wire_tell_text(child, "cloned", "parent", vm->name);
+	return ERR_OK;
 }
 
 static enum err run_fork(struct cmd *c)
@@ -113,9 +153,14 @@ static enum err run_fork(struct cmd *c)
 
 static enum err reset(struct cmd *c, struct vm *vm)
 {
+	enum err e;
+
 	if (vm->template == NULL)
 		return cmd_fail(c, ERR_STATE, "%s: has no template to go back to", vm->name);
-	return vm_reset(vm);
+	e = vm_reset(vm);
+	if (e == ERR_OK)
+		figure_cost(c->json, NULL, vm->stats.reset);
+	return e;
 }
 
 static enum err run_reset(struct cmd *c)

@@ -9,6 +9,7 @@
 #include "ctl/event.h"
 #include "ctl/tell.h"
 #include "ctl/view.h"
+#include "ctl/wire.h"
 
 /* A guest on another hart may post faster than its events are told; the keyboard comes in between. */
 #define EVENTS_PER_POLL 32U
@@ -38,6 +39,7 @@ u64 event_deadline(void)
 
 void event_kill(struct vm *vm)
 {
+	wire_tell(vm, "killed");
 	vm_kill(vm);
 	await_killed(vm);
 	call_killed(vm);

@@ -106,6 +106,17 @@ void json_u64(struct json *j, const char *key, u64 value)
 	put(j, digits);
 }
 
+void json_s64(struct json *j, const char *key, s64 value)
+{
+	char digits[24];
+
+	if (!j)
+		return;
+	begin_value(j, key);
+	snprintf(digits, sizeof(digits), "%ld", value);
+	put(j, digits);
+}
+
 static void literal(struct json *j, const char *key, const char *text)
 {
 	if (!j)
@@ -136,7 +147,10 @@ void json_bytes(struct json *j, const char *key, const char *bytes, size_t len)
 
 void json_string(struct json *j, const char *key, const char *value)
 {
-	json_bytes(j, key, value, strlen(value));
+	if (value)
+		json_bytes(j, key, value, strlen(value));
+	else
+		json_null(j, key);
 }
 
 bool json_is_closed(const struct json *j)

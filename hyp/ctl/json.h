@@ -29,11 +29,12 @@ void json_array(struct json *j, const char *key);
 void json_end_array(struct json *j);
 
 void json_u64(struct json *j, const char *key, u64 value);
+void json_s64(struct json *j, const char *key, s64 value);
 void json_bool(struct json *j, const char *key, bool value);
 void json_null(struct json *j, const char *key);
 
 /* A string may hold any bytes: quotes, backslashes and control characters are escaped, and a byte from
- * 0x80 up is written as \u00XX, so that what a guest says cannot make invalid UTF-8. */
+ * 0x80 up is written as \u00XX, so that what a guest says cannot make invalid UTF-8.  NULL is written as null. */
 void json_string(struct json *j, const char *key, const char *value);
 void json_bytes(struct json *j, const char *key, const char *bytes, size_t len);
 

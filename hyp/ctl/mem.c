@@ -11,6 +11,7 @@
  * is counted where it is first met.
  */
 #include <string.h>
+#include "ctl/figure.h"
 #include "ctl/fmt.h"
 #include "ctl/mem.h"
 #include "ctl/names.h"
@@ -107,13 +108,31 @@ void mem_show_frames(struct cmd *c, const u64 n[])
 {
 	cmd_printf(c, "memory: %s, of which %s free\n", fmt_bytes(frame_n_total() * PAGE_SIZE).s,
 	           fmt_bytes(frame_n_free() * PAGE_SIZE).s);
-	for (u32 i = 0; i < FRAME_N_CLASSES; i++)
+	figure_frames(c->json, "total", frame_n_total());
+	figure_frames(c->json, "free", frame_n_free());
+	json_array(c->json, "classes");
+	for (u32 i = 0; i < FRAME_N_CLASSES; i++) {
+		json_object(c->json, NULL);
+		json_string(c->json, "name", figure_frame(i));
+		json_u64(c->json, "frames", n[i]);
+		figure_frames(c->json, "bytes", n[i]);
+		json_end_object(c->json);
 		cmd_printf(c, "  %-13s %10lu frames  %s\n", name_of_frame(i), n[i],
 		           fmt_bytes(n[i] * PAGE_SIZE).s);
+	}
+	json_end_array(c->json);
 }
 
 static void show_family(struct cmd *c, const char *name, u32 n_vms, const struct usage_sum *s)
 {
+	json_object(c->json, NULL);
+	json_string(c->json, "name", name);
+	json_u64(c->json, "vms", n_vms);
+	figure_frames(c->json, "private", s->private_frames);
+	figure_frames(c->json, "shared", s->shared_frames);
+	figure_frames(c->json, "retained", s->retained_frames);
+	figure_frames(c->json, "tables", s->table_frames);
+	json_end_object(c->json);
 	cmd_printf(c, "%-24s %6u  %8s  %8s  %8s  %8s\n", name, n_vms,
 	           fmt_bytes(s->private_frames * PAGE_SIZE).s,
 	           fmt_bytes(s->shared_frames * PAGE_SIZE).s,
@@ -129,6 +148,7 @@ static struct usage_sum show_families(struct cmd *c)
 
 	cmd_printf(c, "%-24s %6s  %8s  %8s  %8s  %8s\n", "FAMILY", "VMS", "PRIVATE", "SHARED",
 	           "RETAINED", "TABLES");
+	json_array(c->json, "families");
 	for (u32 i = 0; i < count.n_families; i++) {
 		const struct family *f = &count.family[i];
 
@@ -142,19 +162,26 @@ static struct usage_sum show_families(struct cmd *c)
 		show_family(c, "(being freed)", 0, &count.dying);
 	add_up(&all, &count.dying);
 	show_family(c, "(all)", n_vms, &all);
+	json_end_array(c->json);
 	return all;
 }
 
 /* Killed, and its clones still stand on it. */
 static bool show_retained(struct vm *vm, void *arg)
 {
+	struct cmd *c = arg;
 	u32 n_clones = atomic_load(&vm->refs) - 1; /* this visit's own reference */
 	struct space_usage u;
 
 	if (n_clones == 0)
 		return true;
 	space_usage_next(&vm->space, &u);
-	cmd_printf(arg, "%s (killed): %s retained for %u clone%s\n", vm->name,
+	json_object(c->json, NULL);
+	json_string(c->json, "name", vm->name);
+	figure_frames(c->json, "bytes", u.private_frames + u.shared_frames);
+	json_u64(c->json, "clones", n_clones);
+	json_end_object(c->json);
+	cmd_printf(c, "%s (killed): %s retained for %u clone%s\n", vm->name,
 	           fmt_bytes((u.private_frames + u.shared_frames) * PAGE_SIZE).s, n_clones,
 	           n_clones == 1 ? "" : "s");
 	return true;
@@ -162,6 +189,11 @@ static bool show_retained(struct vm *vm, void *arg)
 
 static void show_both(struct cmd *c, const char *what, u64 walked, u64 in_table)
 {
+	json_object(c->json, NULL);
+	json_string(c->json, "name", what);
+	json_u64(c->json, "counted", walked);
+	json_u64(c->json, "recorded", in_table);
+	json_end_object(c->json);
 	cmd_printf(c, "  %-13s %10lu  %10lu%s\n", what, walked, in_table,
 	           walked == in_table ? "" : "  DIFFERENT");
 }
@@ -177,12 +209,14 @@ static enum err show_balance(struct cmd *c, const struct usage_sum *all)
 		if (i != FRAME_OWN)
 			in_table += n[i];
 	cmd_printf(c, "  %-13s %10s  %10s\n", "", "counted", "recorded");
+	json_array(c->json, "balance");
 	show_both(c, "guest memory", guest_frames(all), n_guest);
 	show_both(c, "tables", all->table_frames, n[FRAME_TABLE]);
 	show_both(c, "records", count.n_records, n[FRAME_POOL]);
 	show_both(c, "zero frame", 1, n[FRAME_ZERO]);
 	show_both(c, "free", count.n_free, n[FRAME_FREE]);
 	show_both(c, "sum", walked, in_table);
+	json_end_array(c->json);
 	cmd_printf(c, "counted in %s, while all VMs stood still\n", fmt_ticks(count.ticks).s);
 	if (guest_frames(all) != n_guest || all->table_frames != n[FRAME_TABLE] ||
 	    count.n_records != n[FRAME_POOL] || count.n_free != n[FRAME_FREE] ||
@@ -199,6 +233,10 @@ void mem_show_usage(struct cmd *c, struct vm *vm)
 	struct space_usage u;
 
 	space_usage_next(&vm->space, &u);
+	json_object(c->json, "memory");
+	figure_usage(c->json, &u);
+	json_u64(c->json, "ram", vm->ram.len);
+	json_end_object(c->json);
 	cmd_printf(
 		c,
 		"  memory: %s private, %s shared, %s merged, %lu zero pages, %s retained, %s of tables; "
@@ -215,6 +253,7 @@ static void show_fixed(struct cmd *c, const struct vm *vm)
 	u64 vcpus = (vm->n_vcpus - 1) * sizeof(struct vcpu);
 	u64 ring = vm->console.ring ? VM_CONSOLE_RING_LEN : 0;
 
+	json_u64(c->json, "fixed", PAGE_SIZE + vcpus + ring);
 	cmd_printf(c, "  fixed: %s; record %s, of which vCPU 0 %s, devices %s",
 	           fmt_bytes(PAGE_SIZE + vcpus + ring).s, fmt_bytes(PAGE_SIZE).s,
 	           fmt_bytes(sizeof(struct vcpu)).s, fmt_bytes(device_state_len()).s);
@@ -249,6 +288,11 @@ static void show_clones(struct cmd *c, const struct vm *vm)
 	struct clones sum = { .template = vm };
 
 	vm_for_each(add_clone, &sum);
+	json_object(c->json, "clones");
+	json_u64(c->json, "n", sum.n);
+	figure_frames(c->json, "private", sum.private_frames);
+	figure_frames(c->json, "tables", sum.table_frames);
+	json_end_object(c->json);
 	if (sum.n)
 		cmd_printf(c, "  %lu clone%s: %s private, %s of tables\n", sum.n,
 		           sum.n == 1 ? "" : "s", fmt_bytes(sum.private_frames * PAGE_SIZE).s,
@@ -275,6 +319,8 @@ enum err mem_run(struct cmd *c)
 	mem_show_frames(c, count.class);
 	all = show_families(c);
 	usage_round();
+	json_array(c->json, "retained");
 	vm_for_each_retained(show_retained, c);
+	json_end_array(c->json);
 	return show_balance(c, &all);
 }

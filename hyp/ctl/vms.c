@@ -3,6 +3,7 @@
  * Lists of VMs and of vCPUs.
  */
 #include <string.h>
+#include "ctl/figure.h"
 #include "ctl/fmt.h"
 #include "ctl/names.h"
 #include "ctl/vms.h"
@@ -38,6 +39,19 @@ static void show_header(struct cmd *c)
 	           "RAM", "PRIVATE", "SHARED", "TEMPLATE");
 }
 
+static void put_one(struct json *j, const struct vm *vm, u32 state, const struct space_usage *u)
+{
+	json_object(j, NULL);
+	json_string(j, "name", vm->name);
+	json_u64(j, "id", vm->id);
+	json_string(j, "state", name_of_state(state));
+	json_u64(j, "vcpus", vm->n_vcpus);
+	json_u64(j, "ram", vm->ram.len);
+	figure_usage(j, u);
+	json_string(j, "template", vm->template ? vm->template->name : NULL);
+	json_end_object(j);
+}
+
 static bool list_one(struct vm *vm, void *arg)
 {
 	struct listing *l = arg;
@@ -51,19 +65,33 @@ static bool list_one(struct vm *vm, void *arg)
 	l->private_frames += u.private_frames;
 	l->table_frames += u.table_frames;
 	l->n++;
-	if (!l->is_summary)
-		cmd_printf(l->c, "%-24s #%-5u %-9s %5u  %8s  %8s  %8s  %s\n", vm->name, vm->id,
-		           name_of_state(state), vm->n_vcpus, fmt_bytes(vm->ram.len).s,
-		           fmt_bytes(u.private_frames * PAGE_SIZE).s,
-		           fmt_bytes(u.shared_frames * PAGE_SIZE).s,
-		           vm->template ? vm->template->name : "-");
+	if (l->is_summary)
+		return true;
+	put_one(l->c->json, vm, state, &u);
+	cmd_printf(l->c, "%-24s #%-5u %-9s %5u  %8s  %8s  %8s  %s\n", vm->name, vm->id,
+	           name_of_state(state), vm->n_vcpus, fmt_bytes(vm->ram.len).s,
+	           fmt_bytes(u.private_frames * PAGE_SIZE).s,
+	           fmt_bytes(u.shared_frames * PAGE_SIZE).s,
+	           vm->template ? vm->template->name : "-");
 	return true;
+}
+
+static void put_summary(struct json *j, const struct listing *l)
+{
+	json_object(j, "summary");
+	json_u64(j, "n", l->n);
+	for (u32 i = 0; i < N_STATES; i++)
+		json_u64(j, name_of_state(i), l->in_state[i]);
+	figure_frames(j, "private", l->private_frames);
+	figure_frames(j, "tables", l->table_frames);
+	json_end_object(j);
 }
 
 static void show_summary(const struct listing *l)
 {
 	const char *before = ":";
 
+	put_summary(l->c->json, l);
 	cmd_printf(l->c, "%u VM%s", l->n, l->n == 1 ? "" : "s");
 	for (u32 i = 0; i < N_STATES; i++) {
 		if (l->in_state[i] == 0)
@@ -89,11 +117,30 @@ enum err vms_run(struct cmd *c)
 	if (!l.is_summary)
 		show_header(c);
 	usage_round();
+	json_array(c->json, "vms");
 	vm_for_each(list_one, &l);
+	json_end_array(c->json);
 	if (l.name && l.n == 0)
 		return cmd_fail(c, ERR_ABSENT, "no VM \"%.40s\"; try vms", l.name);
 	show_summary(&l);
 	return ERR_OK;
+}
+
+static void put_vcpu(struct json *j, struct vcpu *v)
+{
+	struct vcpu_time t = account_vcpu(v);
+
+	json_object(j, NULL);
+	json_string(j, "vm", v->vm->name);
+	json_u64(j, "vcpu", v->id);
+	json_string(j, "state", name_of_sched(atomic_load(&v->state)));
+	json_u64(j, "hart", atomic_load(&v->home));
+	json_string(j, "hsm", name_of_hsm(atomic_load(&v->hsm)));
+	json_string(j, "held", name_of_holds(atomic_load(&v->holds)));
+	json_u64(j, "exits", account_exits(v));
+	json_u64(j, "guest_ns", time_ticks_to_ns(t.guest));
+	json_u64(j, "hypervisor_ns", time_ticks_to_ns(t.hypervisor));
+	json_end_object(j);
 }
 
 static bool list_vcpus(struct vm *vm, void *arg)
@@ -104,6 +151,7 @@ static bool list_vcpus(struct vm *vm, void *arg)
 		struct vcpu *v = vm->vcpu[i];
 		struct vcpu_time t = account_vcpu(v);
 
+		put_vcpu(c->json, v);
 		cmd_printf(c, "%-24s %4u  %-8s %4u  %-13s %-10s %10lu  %9s  %9s\n", vm->name, i,
 		           name_of_sched(atomic_load(&v->state)), atomic_load(&v->home),
 		           name_of_hsm(atomic_load(&v->hsm)), name_of_holds(atomic_load(&v->holds)),
@@ -121,11 +169,13 @@ enum err vcpus_run(struct cmd *c)
 		return e;
 	cmd_printf(c, "%-24s %4s  %-8s %4s  %-13s %-10s %10s  %9s  %9s\n", "VM", "VCPU", "STATE",
 	           "HART", "HSM", "HELD", "EXITS", "IN GUEST", "IN HYP");
+	json_array(c->json, "vcpus");
 	if (vm) {
 		list_vcpus(vm, c);
 		vm_put(vm);
 	} else {
 		vm_for_each(list_vcpus, c);
 	}
+	json_end_array(c->json);
 	return ERR_OK;
 }
