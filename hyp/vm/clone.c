@@ -47,6 +47,7 @@ static enum err freeze(struct vm *vm, bool compact)
 	start = time_cost_now();
 	if (compact)
 		scan_compact(&vm->space);
+	vm->is_compact = compact;
 	space_freeze(&vm->space);
 	atomic_store(&vm->state, VM_TEMPLATE);
 	vm->stats.freeze = time_cost_since(start);

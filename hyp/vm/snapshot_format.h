@@ -84,6 +84,7 @@ struct snapshot_config {
 	u64 wall_s;                  /* seconds since 1970 then; 0: unknown */
 	u32 wall_ns;
 	u32 generation;
+	bool is_compact; /* so its equal pages are to be merged again */
 };
 void snapshot_config(struct fields *f, struct snapshot_config *c);
 void snapshot_config_of(struct snapshot_config *c, const struct vm *vm);

@@ -219,6 +219,8 @@ static enum err freeze(struct snapshot_load *l)
 		return e;
 	vm_generations_from(l->generation);
 	snapshot_settle(vm);
+	if (vm->is_compact)
+		scan_compact(&vm->space);
 	space_freeze(&vm->space);
 	lock_acquire(&vm->lock);
 	atomic_store(&vm->state, VM_TEMPLATE);

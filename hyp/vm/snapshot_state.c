@@ -89,6 +89,7 @@ void snapshot_config(struct fields *f, struct snapshot_config *c)
 	fields_u64(f, &c->wall_s, ANY);
 	fields_u32(f, "clock", &c->wall_ns, 999999999);
 	fields_u32(f, "generation", &c->generation, GENERATION_MAX);
+	fields_bool(f, "compact", &c->is_compact);
 }
 
 void snapshot_config_of(struct snapshot_config *c, const struct vm *vm)
@@ -104,6 +105,7 @@ void snapshot_config_of(struct snapshot_config *c, const struct vm *vm)
 		.wall_s = wall.s,
 		.wall_ns = wall.ns,
 		.generation = vm->generation,
+		.is_compact = vm->is_compact,
 	};
 	if (vm->policy.dedup == DEDUP_WITH_DOMAIN)
 		strcpy(c->domain, dedup_domain_name(vm->policy.domain));
@@ -133,6 +135,7 @@ struct vm *snapshot_config_build(const struct snapshot_config *c)
 	vm->stats.created = time_now();
 	vm->policy = c->policy;
 	vm->generation = c->generation;
+	vm->is_compact = c->is_compact;
 	vm->frozen_time = c->frozen_time;
 	vm->time_delta = c->time + ticks_away(c) - time_now();
 	for (u32 i = 0; i < vm->n_vcpus; i++)

@@ -140,6 +140,7 @@ struct vm {
 	_Atomic bool hold_at_ready; /* a: the mailbox asks under dev_lock alone */
 	_Atomic bool
 		time_waits; /* a: frozen_time goes on: nobody has had a turn since; set under m */
+	bool is_compact;    /* m: its equal pages were merged when it was frozen */
 	bool is_stilled;    /* control's: paused for as long as it counts */
 	bool is_seen;       /* control's: `seen` says something */
 	struct function *function; /* control's: the function that it serves, */

@@ -98,6 +98,7 @@ static void random_memory(struct vm *vm, u32 n_pages)
 {
 	u64 len = vm->ram.len + vm->window.len;
 
+	store(vm, RAM + BLOCK_SIZE, 1); /* always: a second slot */
 	for (u32 i = 0; i < n_pages; i++) {
 		u64 gpa = ALIGN_DOWN(vm->ram.base.v + fake_random() % len, PAGE_SIZE);
 		u64 word = fake_random() % 4 != 0 ? fake_random() : 0;

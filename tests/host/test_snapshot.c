@@ -2,7 +2,7 @@
 /* A template becomes a file and a template again; and what a file that is none can do: nothing. */
 #include "arch/csr.h"
 #include "arch/time.h"
-#include "mm/table.h"
+#include "mm_unit.h"
 #include "snapshot_unit.h"
 
 static char why[160];
@@ -86,6 +86,7 @@ static void test_clones(void **state)
 	assert_ptr_equal(fake_pick(0), t->vcpu[0]);
 	fake_time += 5000;
 	fake_put_back(0, t->vcpu[0]);
+	t->generation = 1000000; /* of an earlier run of Pando */
 	assert_int_equal(vm_freeze(t), ERR_OK);
 	f = snapshot_file_of(t);
 	fake_time += 1000000; /* another run of Pando, or the same */
@@ -105,6 +106,35 @@ static void test_clones(void **state)
 	fake_put_back(0, b->vcpu[0]);
 	assert_int_equal(vm_reset(b), ERR_OK);
 	assert_int_equal(load(b, RAM + BLOCK_SIZE + PAGE_SIZE), 7);
+	check_audit();
+	free(f.bytes);
+}
+
+static bool share_a_frame(const struct vm *vm, u64 a, u64 b)
+{
+	return pte_ppn(mm_leaf(&vm->space, a)) == pte_ppn(mm_leaf(&vm->space, b));
+}
+
+/* What was merged when it was frozen is merged again. */
+static void test_compact(void **state)
+{
+	u64 a = RAM + BLOCK_SIZE + PAGE_SIZE, b = RAM + BLOCK_SIZE + 9 * PAGE_SIZE;
+	struct vm *t, *loaded;
+	struct file f;
+
+	(void)state;
+	snapshot_machine_with(0);
+	t = fake_vm_run("t", 1);
+	t->policy.dedup = DEDUP_WITH_FAMILY;
+	dedup_apply(&t->space, &t->policy);
+	store(t, a, 5);
+	store(t, b, 5);
+	assert_int_equal(vm_freeze_compact(t), ERR_OK);
+	assert_true(share_a_frame(t, a, b));
+	f = snapshot_file_of(t);
+	loaded = load_good("loaded", f);
+	assert_true(share_a_frame(loaded, a, b));
+	assert_int_equal(load(loaded, b), 5);
 	check_audit();
 	free(f.bytes);
 }
@@ -201,6 +231,12 @@ static void test_left(void **state)
 
 		assert_int_equal(snapshot_load_begin("left", f.len, &l, &refused), ERR_OK);
 		assert_int_equal(snapshot_load_feed(l, f.bytes, (u32)len), ERR_OK);
+		if (len % 2 == 0) {
+			struct vm *vm;
+
+			assert_int_equal(snapshot_load_finish(l, &vm), ERR_BROKEN);
+			assert_non_null(strstr(snapshot_load_why(l), ": cut off"));
+		}
 		snapshot_load_end(l);
 	}
 	check_nothing_left(before, n_vms);
@@ -317,10 +353,18 @@ static void test_complaints(void **state)
 {
 	static const struct {
 		enum snapshot_kind kind;
-		u32 number, word;
+		u32 number;
+		int word; /* of the body; -2 and -1: of what stands before it */
 		u64 value;
 		const char *why;
 	} cases[] = {
+		{ SNAPSHOT_MACHINE, 0, -2, SNAPSHOT_MACHINE | 1UL << 32,
+		  "broken: machine: another section is in its place" },
+		{ SNAPSHOT_VCPU, 1, -2, SNAPSHOT_VCPU,
+		  "broken: vCPU 1: another section is in its place" },
+		{ SNAPSHOT_VCPU, 1, -1, 801, "broken: vCPU 1: length" },
+		{ SNAPSHOT_VCPU, 1, -1, 8000, "broken: vCPU 1: length" },
+		{ SNAPSHOT_VCPU, 1, -1, 800000, "broken: vCPU 1: length" },
 		{ SNAPSHOT_MACHINE, 0, 0, 1 << 3, "broken: machine: no svpbmt here" },
 		{ SNAPSHOT_MACHINE, 0, 0, 1 << 30,
 		  "broken: machine: an extension that nobody knows" },
@@ -350,6 +394,8 @@ static void test_complaints(void **state)
 		  "broken: memory at 0x80001000: no memory of the VM" },
 		{ SNAPSHOT_SLOT, 0, 1, 2, "broken: memory at 0x80000000: makes no sense" },
 		{ SNAPSHOT_SLOT, 0, 2, 3, "broken: memory at 0x80000000: length" },
+		{ SNAPSHOT_SLOT, 0, 0, RAM + 2 * BLOCK_SIZE,
+		  "broken: memory at 0x80200000: comes too late" },
 		{ SNAPSHOT_LAST, 0, 0, 3, "broken: end: number of sections" },
 	};
 	struct file f = small_file();
@@ -360,13 +406,52 @@ static void test_complaints(void **state)
 		u64 at = snapshot_body_at(f, cases[i].kind, cases[i].number);
 
 		assert_int_not_equal(at, 0);
-		memcpy(bad.bytes + at + 8UL * cases[i].word, &cases[i].value, 8);
+		memcpy(bad.bytes + at + 8L * cases[i].word, &cases[i].value, 8);
 		snapshot_mend(bad);
 		assert_int_equal(load_it("bad", bad), ERR_BROKEN);
 		assert_string_equal(why, cases[i].why);
 		free(bad.bytes);
 	}
 	free(f.bytes);
+}
+
+static void expect(struct file f, const char *complaint)
+{
+	assert_int_equal(load_it("bad", f), ERR_BROKEN);
+	assert_string_equal(why, complaint);
+}
+
+/* The same for what holds the file together. */
+static void test_frame_of_a_file(void **state)
+{
+	struct file f = small_file(), longer = { calloc(1, f.len + 8), f.len + 8 };
+	struct snapshot_header *h = (void *)f.bytes;
+	u64 last = snapshot_body_at(f, SNAPSHOT_LAST, 0) - sizeof(struct snapshot_head), hash;
+
+	(void)state;
+	h->version = 2;
+	snapshot_mend(f);
+	expect(f, "broken: header: another version");
+	h->version = SNAPSHOT_VERSION;
+	h->len += 8;
+	snapshot_mend(f);
+	expect(f, "broken: header: another length");
+	memcpy(longer.bytes, f.bytes, f.len);
+	snapshot_mend(longer);
+	expect(longer, "broken: end: more follows");
+	h->len = 2000;
+	snapshot_mend(f);
+	expect((struct file){ f.bytes, 2000 }, "broken: vCPU 1: the file is too short for it");
+	h->len = f.len;
+	snapshot_mend(f);
+	f.bytes[last + sizeof(struct snapshot_head) + 8] ^= 1;
+	hash = hash_words(HASH_START, f.bytes + last, f.len - last - SNAPSHOT_HASH_LEN);
+	memcpy(f.bytes + f.len - SNAPSHOT_HASH_LEN, &hash, sizeof(hash));
+	expect(f, "broken: end: checksum of all");
+	h->magic[0] = 'p';
+	expect(f, "broken: header: this is no template's file");
+	free(f.bytes);
+	free(longer.bytes);
 }
 
 /* Of its own registers a guest has what a guest may have; of Pando's nothing comes from the file. */
@@ -463,11 +548,11 @@ static void test_no_block(void **state)
 {
 	struct file f = small_file();
 	struct vm *t = vm_find("t"), *vm;
-	struct slot slot;
+	struct slot slot, block;
 
 	(void)state;
 	settle_memory();
-	assert_true(slot_next(&t->space, GPA(0), &slot) && slot.is_block);
+	assert_true(slot_next(&t->space, GPA(0), &block) && block.is_block);
 	for (u32 n = 1; n < 40; n++) {
 		frame_fail_after(n);
 		if (snapshot_load_file("pages", f, &vm, why) != ERR_OK)
@@ -481,6 +566,8 @@ static void test_no_block(void **state)
 	}
 	frame_fail_after(0);
 	assert_false(slot.is_block);
+	for (u32 word = 0; word < SLOT_WORDS; word++)
+		assert_int_equal(slot.zero[word], ~block.full[word]);
 	for (u64 gpa = RAM; gpa < RAM + BLOCK_SIZE; gpa += PAGE_SIZE)
 		assert_int_equal(load(vm, gpa), load(t, gpa));
 	vm_put(t);
@@ -523,6 +610,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_clones),
+		cmocka_unit_test(test_compact),
 		cmocka_unit_test(test_killed_meanwhile),
 		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_left),
@@ -530,6 +618,7 @@ int main(void)
 		cmocka_unit_test(test_every_word_with_checksums),
 		cmocka_unit_test(test_random_bytes),
 		cmocka_unit_test(test_complaints),
+		cmocka_unit_test(test_frame_of_a_file),
 		cmocka_unit_test(test_masks),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_name_taken_meanwhile),
