@@ -180,6 +180,23 @@ enum err snapshot_load_file(const char *name, struct file f, struct vm **vm, cha
 	return e;
 }
 
+/* A template of few pages, one of them in a block. */
+struct file snapshot_small_file(void)
+{
+	struct vm *t;
+
+	snapshot_machine_with(16);
+	t = snapshot_random_template(2, 3);
+	return snapshot_file_of(t);
+}
+
+/* Nothing is listed, nothing is missing. */
+void snapshot_nothing_left(u64 before, u32 n_vms)
+{
+	assert_int_equal(vm_count(), n_vms);
+	assert_int_equal(free_frames(), before);
+}
+
 /* The section that begins at `at`: false: the file is too short for it. */
 static bool section_at(struct file f, u64 at, struct snapshot_head *head)
 {

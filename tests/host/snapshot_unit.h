@@ -24,6 +24,12 @@ struct file snapshot_file_of(struct vm *vm);
 /* Fed in pieces of random lengths; `why` of at least 160 bytes gets the complaint, or nothing. */
 enum err snapshot_load_file(const char *name, struct file f, struct vm **vm, char *why);
 
+/* That of a template of few pages, which is there as "t": two slots, the first of them a block. */
+struct file snapshot_small_file(void);
+
+/* Nothing is listed but so many VMs, no frame is missing. */
+void snapshot_nothing_left(u64 n_free_before, u32 n_vms);
+
 /* Where the body of that section begins; 0: there is none. */
 u64 snapshot_body_at(struct file f, enum snapshot_kind kind, u32 number);
 

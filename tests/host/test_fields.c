@@ -35,7 +35,7 @@ static void write_one(u8 *bytes)
 	thing_fields(&f, &t);
 	assert_ptr_equal(f.at, f.end);
 	assert_true(fields_are_good(&f));
-	assert_memory_equal(&t, &one, sizeof(t));
+	assert_true(t.word == one.word && t.number == one.number); /* it is only read */
 }
 
 /* The name of what was wrong, or "". */
