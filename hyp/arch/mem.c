@@ -11,7 +11,8 @@
 /* The compiler must not take these loops for calls of the functions they implement. */
 #pragma GCC optimize("no-tree-loop-distribute-patterns")
 
-#define WORD sizeof(u64)
+#define WORD      sizeof(u64)
+#define SHIFT_MIN (3 * WORD) /* below this bytes are as quick */
 
 /* May alias anything, as memory does. */
 typedef u64 __attribute__((may_alias)) word_t;
@@ -35,6 +36,34 @@ static u8 *copy_words(u8 *d, const u8 **src, size_t *n)
 	return d;
 }
 
+/*
+ * The same where the source is not aligned as the destination is: each word is put together from two.  Only words are
+ * loaded of which some byte is to be copied, so none lies in another page.
+ */
+static u8 *copy_shifted(u8 *d, const u8 **src, size_t *n)
+{
+	u64 right = ((u64)*src & (WORD - 1)) * 8, left = 64 - right;
+	const word_t *from = (const word_t *)ALIGN_DOWN((u64)*src, WORD);
+	word_t *to = (word_t *)d;
+	u64 a = *from++;
+
+	for (; *n >= 4 * WORD; *n -= 4 * WORD, from += 4, to += 4) {
+		u64 b = from[0], c = from[1], e = from[2], f = from[3];
+
+		to[0] = a >> right | b << left, to[1] = b >> right | c << left;
+		to[2] = c >> right | e << left, to[3] = e >> right | f << left;
+		a = f;
+	}
+	for (; *n >= WORD; *n -= WORD) {
+		u64 b = *from++;
+
+		*to++ = a >> right | b << left;
+		a = b;
+	}
+	*src += (u8 *)to - d;
+	return (u8 *)to;
+}
+
 void *memcpy(void *restrict dst, const void *restrict src, size_t n)
 {
 	const u8 *s = src;
@@ -44,6 +73,10 @@ void *memcpy(void *restrict dst, const void *restrict src, size_t n)
 		for (; n && !IS_ALIGNED((u64)d, WORD); n--)
 			*d++ = *s++;
 		d = copy_words(d, &s, &n);
+	} else if (n >= SHIFT_MIN) {
+		for (; !IS_ALIGNED((u64)d, WORD); n--)
+			*d++ = *s++;
+		d = copy_shifted(d, &s, &n);
 	}
 	while (n--)
 		*d++ = *s++;

@@ -8,9 +8,9 @@
 #include "ctl/json.h"
 #include "lib/assert.h"
 
-static void put(struct json *j, const char *text)
+static bool is_plain(char c)
 {
-	j->put(j->ctx, text, strlen(text));
+	return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
 }
 
 void json_escape(void (*sink)(void *ctx, const char *bytes, size_t len), void *ctx,
@@ -22,7 +22,7 @@ void json_escape(void (*sink)(void *ctx, const char *bytes, size_t len), void *c
 		u8 c = (u8)bytes[i];
 		char text[8];
 
-		if (c >= ' ' && c < 0x7f && c != '"' && c != '\\')
+		if (is_plain(bytes[i]))
 			continue;
 		if (i > plain)
 			sink(ctx, bytes + plain, i - plain);
@@ -39,26 +39,70 @@ void json_escape(void (*sink)(void *ctx, const char *bytes, size_t len), void *c
 		sink(ctx, bytes + plain, len - plain);
 }
 
-/* What comes before a value: comma and key. */
-static void begin_value(struct json *j, const char *key)
+/* Most of what is written is a comma, a short key and a short value: they go to the sink as one piece. */
+#define PIECE_LEN 96U
+
+struct piece {
+	char text[PIECE_LEN];
+	size_t len;
+};
+
+static void add(struct piece *p, char c)
 {
+	p->text[p->len++] = c;
+}
+
+static void add_digits(struct piece *p, u64 value)
+{
+	char digits[20], *first = digits + sizeof(digits), *to = p->text + p->len;
+
+	do
+		*--first = (char)('0' + value % 10);
+	while ((value /= 10) != 0);
+	while (first < digits + sizeof(digits))
+		*to++ = *first++;
+	p->len = (size_t)(to - p->text);
+}
+
+static void flush(struct json *j, struct piece *p)
+{
+	j->put(j->ctx, p->text, p->len);
+	p->len = 0;
+}
+
+/* What comes before a value: comma and key. */
+static void begin_value(struct json *j, struct piece *p, const char *key)
+{
+	char *to = p->text, *end = p->text + PIECE_LEN / 2;
+
 	if (j->wants_comma)
-		put(j, ",");
+		*to++ = ',';
 	j->wants_comma = true;
-	if (!key)
-		return;
-	put(j, "\"");
-	json_escape(j->put, j->ctx, key, strlen(key));
-	put(j, "\":");
+	if (key) {
+		*to++ = '"';
+		while (is_plain(*key) && to < end)
+			*to++ = *key++;
+		if (*key) { /* a strange one, or a long one */
+			j->put(j->ctx, p->text, (size_t)(to - p->text));
+			to = p->text;
+			json_escape(j->put, j->ctx, key, strlen(key));
+		}
+		*to++ = '"';
+		*to++ = ':';
+	}
+	p->len = (size_t)(to - p->text);
 }
 
 static void open_level(struct json *j, const char *key, bool is_array)
 {
+	struct piece p;
+
 	if (!j)
 		return;
 	assert(j->depth < JSON_DEPTH_MAX);
-	begin_value(j, key);
-	put(j, is_array ? "[" : "{");
+	begin_value(j, &p, key);
+	add(&p, is_array ? '[' : '{');
+	flush(j, &p);
 	j->is_array = (j->is_array & ~(1U << j->depth)) | (u32)is_array << j->depth;
 	j->depth++;
 	j->wants_comma = false;
@@ -71,7 +115,7 @@ static void close_level(struct json *j, bool is_array)
 	assert(j->depth > 0);
 	j->depth--;
 	assert((j->is_array >> j->depth & 1) == is_array);
-	put(j, is_array ? "]" : "}");
+	j->put(j->ctx, is_array ? "]" : "}", 1);
 	j->wants_comma = true;
 }
 
@@ -97,32 +141,38 @@ void json_end_array(struct json *j)
 
 void json_u64(struct json *j, const char *key, u64 value)
 {
-	char digits[24];
+	struct piece p;
 
 	if (!j)
 		return;
-	begin_value(j, key);
-	snprintf(digits, sizeof(digits), "%lu", value);
-	put(j, digits);
+	begin_value(j, &p, key);
+	add_digits(&p, value);
+	flush(j, &p);
 }
 
 void json_s64(struct json *j, const char *key, s64 value)
 {
-	char digits[24];
+	struct piece p;
 
 	if (!j)
 		return;
-	begin_value(j, key);
-	snprintf(digits, sizeof(digits), "%ld", value);
-	put(j, digits);
+	begin_value(j, &p, key);
+	if (value < 0)
+		add(&p, '-');
+	add_digits(&p, value < 0 ? 0 - (u64)value : (u64)value);
+	flush(j, &p);
 }
 
 static void literal(struct json *j, const char *key, const char *text)
 {
+	struct piece p;
+
 	if (!j)
 		return;
-	begin_value(j, key);
-	put(j, text);
+	begin_value(j, &p, key);
+	while (*text)
+		add(&p, *text++);
+	flush(j, &p);
 }
 
 void json_bool(struct json *j, const char *key, bool value)
@@ -137,12 +187,15 @@ void json_null(struct json *j, const char *key)
 
 void json_bytes(struct json *j, const char *key, const char *bytes, size_t len)
 {
+	struct piece p;
+
 	if (!j)
 		return;
-	begin_value(j, key);
-	put(j, "\"");
+	begin_value(j, &p, key);
+	add(&p, '"');
+	flush(j, &p);
 	json_escape(j->put, j->ctx, bytes, len);
-	put(j, "\"");
+	j->put(j->ctx, "\"", 1);
 }
 
 void json_string(struct json *j, const char *key, const char *value)
