@@ -18,6 +18,7 @@ fail)
 	;;
 syntax) eval 'fi' ;;
 background) sleep 1000 & ;;
+processes) ps | grep -c "[s]leep 1000\|[i]nit" ;;
 hang) while :; do :; done ;;
 fill) head -c "$n" /dev/zero | tr '\0' x ;;
 *) cat /tmp/input ;;
