@@ -4,7 +4,7 @@
  *
  * The stack of the calls is the window's upper end, so what every call writes, its stack and its answer, shares one
  * G-stage table. A gap below it makes an overflow a SIGSEGV. A short payload is moved to the stack, and the answer goes to
- * the start of the window at once; with a longer one the answer is written behind it, and moved.
+ * the start of the window at once; with a longer one the answer is written somewhere else, and moved.
  */
 #include "function.h"
 #include "life.h"
@@ -30,6 +30,7 @@ __attribute__((weak)) void srandom(unsigned seed);
 __attribute__((weak)) void srand48(long seed);
 
 static struct life life;
+static u8 *aside; /* for the answer to a long payload: as much as the window's room */
 
 long function_fail(unsigned char *out, unsigned long out_room, const char *format, ...)
 {
@@ -55,37 +56,35 @@ static void seed_again(void)
 		srand48((long)life_random(&life));
 }
 
-static void report(long n, u8 *out, u64 out_room)
+static void report(long n, u8 *out)
 {
 	enum status status = n < 0 ? STATUS_FAILED : STATUS_ANSWER;
 	u64 len = n < 0 ? -(u64)n : (u64)n;
 
-	if (n >= 0 && len > out_room) {
-		life_too_long(&life, len, out_room);
+	if (n >= 0 && len > life.room) {
+		life_too_long(&life, len, life.room);
 		return;
 	}
-	if (len > out_room)
-		len = out_room;
+	if (len > life.room)
+		len = life.room;
 	if (out != life.window)
-		memmove(life.window, out, len);
+		memcpy(life.window, out, len);
 	life_answer(&life, status, len);
 }
 
 static void call_long(u64 len)
 {
-	u64 taken = (len + 16) & ~15UL;
-	u8 *out = life.window + taken;
 	long n;
 
-	if (taken > life.room) {
-		life_too_long(&life, len, life.room);
+	if (len >= life.room) {
+		life_too_long(&life, len, life.room - 1);
 		return;
 	}
 	life.window[len] = 0;
 	life_start(&life);
-	n = handle(life.window, len, out, life.room - taken);
+	n = handle(life.window, len, aside, life.room);
 	life_end(&life);
-	report(n, out, life.room - taken);
+	report(n, aside);
 }
 
 static void call_short(u64 len)
@@ -98,7 +97,7 @@ static void call_short(u64 len)
 	life_start(&life);
 	n = handle(in, len, life.window, life.room);
 	life_end(&life);
-	report(n, life.window, life.room);
+	report(n, life.window);
 }
 
 static void warm_up(void)
@@ -138,6 +137,15 @@ static __attribute__((used)) _Noreturn void serve(void)
 	}
 }
 
+static void *map_anonymous(u64 len, long protection)
+{
+	long at = syscall6(SYS_mmap, 0, (long)len, protection, MAP_PRIVATE_ANONYMOUS, -1, 0);
+
+	if (at < 0 && at > -(long)PAGE_LEN)
+		life_crash(&life, "no memory for the agent");
+	return (void *)at;
+}
+
 /* The window's upper end moves away from the rest of it. Its pages are written here, as life_freeze() does with the rest. */
 static u8 *stack_top(void)
 {
@@ -165,6 +173,8 @@ int main(void)
 	life_open(&life);
 	atexit(exited);
 	top = stack_top();
+	aside = map_anonymous(life.room, PROT_READ_WRITE);
+	memset(aside, 0, life.room);
 	__asm__ volatile("mv sp, %0\n"
 	                 "tail serve"
 	                 :

@@ -11,10 +11,12 @@ import mmap
 import os
 import sys
 
+POWER_OFF = 0x4321FEDC
+
 
 def quit(why):
     os.write(2, f"function: {why}\n".encode())
-    os._exit(1)  # the kernel does not live without process 1: the guest is off
+    ctypes.CDLL(None).reboot(POWER_OFF)
 
 
 def trace(error):

@@ -8,7 +8,7 @@ size=$(wc -c)
 read -r verb n </tmp/input
 case $verb in
 identity)
-	echo "$(hostname) $(date +%s) $(head -c 8 /dev/urandom | hexdump -v -e '8/1 "%02x"') $RANDOM$RANDOM 0 $RANDOM"
+	echo "$(hostname) $(date +%s) $(head -c 8 /dev/urandom | hexdump -v -e '8/1 "%02x"') $RANDOM$RANDOM 0"
 	;;
 kill) kill -9 $$ ;;
 exit) exit "$n" ;;
