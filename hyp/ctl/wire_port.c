@@ -94,8 +94,7 @@ void wire_poll(void)
 
 void wire_flush(void)
 {
-	for (u32 i = 0; i < SERIAL_PORTS_MAX; i++)
-		serial_flush(i);
+	serial_flush_all();
 }
 
 bool wire_wanted(void)

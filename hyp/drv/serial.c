@@ -81,6 +81,8 @@ static struct {
 	u32 n_ports;
 	struct virtq in, out; /* control */
 	struct port port[SERIAL_PORTS_MAX];
+	u32 unsent;     /* ports with bytes that serial_flush() sends */
+	bool has_debts; /* pay_debts() has something to do */
 } serial;
 
 static struct port *open_port(u32 port)
@@ -134,6 +136,16 @@ static void pay_debts(u32 i)
 		p->owes_ready = !tell(i, EVENT_PORT_READY, 1);
 	if (p->owes_open)
 		p->owes_open = !tell(i, EVENT_PORT_OPEN, 1);
+	serial.has_debts |= p->owes_ready || p->owes_open;
+}
+
+static void pay_all_debts(void)
+{
+	if (!serial.has_debts)
+		return;
+	serial.has_debts = false;
+	for (u32 i = 0; i < serial.n_ports; i++)
+		pay_debts(i);
 }
 
 /* What has come and was not consumed is nobody's. */
@@ -154,7 +166,7 @@ static void on_message(const struct message *m, const char *name, u32 name_len)
 	p = &serial.port[m->port];
 	if (m->event == EVENT_PORT_ADD && !p->is_added) {
 		p->is_added = true;
-		p->owes_ready = true;
+		p->owes_ready = serial.has_debts = true;
 	} else if (m->event == EVENT_PORT_REMOVE) {
 		p->has_ended = p->is_open;
 		discard(p);
@@ -300,6 +312,7 @@ void serial_fill(u32 port, u32 len)
 
 	assert(p && p->filling != NO_SLOT && len <= PAGE_SIZE - p->fill_len);
 	p->fill_len += len;
+	serial.unsent |= (u32)BIT(port);
 	if (p->fill_len == PAGE_SIZE)
 		serial_flush(port);
 }
@@ -313,6 +326,15 @@ void serial_flush(u32 port)
 	virtq_lend(&p->out, p->filling, ptr_hpa(p->out_page[p->filling]), p->fill_len, false);
 	p->filling = NO_SLOT;
 	virtq_notify(&p->out);
+}
+
+void serial_flush_all(void)
+{
+	u32 unsent = serial.unsent;
+
+	serial.unsent = 0;
+	for (; unsent != 0; unsent &= unsent - 1)
+		serial_flush((u32)__builtin_ctz(unsent));
 }
 
 /* ---- ports ---- */
@@ -423,8 +445,7 @@ void serial_poll(void)
 		if (serial.port[i].n_slots > 0)
 			take_in(&serial.port[i]);
 	take_messages();
-	for (u32 i = 0; i < serial.n_ports; i++)
-		pay_debts(i);
+	pay_all_debts();
 }
 
 static u16 queue_in(u32 port)

@@ -56,5 +56,6 @@ u8 *serial_room(u32 port, u32 *len);
 void serial_fill(u32 port, u32 len);
 /* They go out now; without it they wait for their page to be full. */
 void serial_flush(u32 port);
+void serial_flush_all(void); /* of all ports; a load if there are none */
 
 #endif

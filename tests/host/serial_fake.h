@@ -115,4 +115,10 @@ void serial_flush(u32 port)
 	(void)port;
 }
 
+void serial_flush_all(void)
+{
+	for (u32 i = 0; i < SERIAL_PORTS_MAX; i++)
+		serial_flush(i);
+}
+
 #endif
