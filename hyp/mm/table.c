@@ -128,11 +128,11 @@ static void derive_leaves(struct table *copy, const struct table *t)
 		atomic_fetch_add_explicit(&t->block->count, 1, memory_order_relaxed);
 }
 
+/* Few entries are live in most: into a zeroed table they are copied one by one, as each is looked at anyway. */
 static void derive_middle(struct table *copy, const struct table *t)
 {
 	u32 i;
 
-	page_copy(copy->pte, t->pte);
 	memcpy(copy->counted, t->counted, sizeof(copy->counted));
 	FOR_EACH_BIT (t->counted, i) {
 		u64 pte = t->pte[i];
@@ -142,6 +142,7 @@ static void derive_middle(struct table *copy, const struct table *t)
 		else
 			atomic_fetch_add_explicit(&block_behind(pte)->count, 1,
 			                          memory_order_relaxed);
+		copy->pte[i] = pte;
 	}
 }
 
@@ -159,7 +160,7 @@ static void derive_root(struct table *copy, const struct table *t)
 
 struct table *table_derive(const struct table *t, enum frame_use use)
 {
-	struct table *copy = table_new(t->level, false, use);
+	struct table *copy = table_new(t->level, t->level == 1, use);
 
 	if (!copy)
 		return NULL;
