@@ -64,7 +64,7 @@ check: ## layers, sizes, headers, format, cppcheck, shellcheck
 	@scripts/check
 
 bench: ## measure; figures and curves go to build/bench*
-	@$(SETUP) --optional-guest packages libfdt guest python qemu
+	@$(SETUP) --optional-guest packages libfdt guest python musl qemu
 	$(AGAIN) files
 	@$(PYTHON) tests/bench/run.py
 

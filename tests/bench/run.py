@@ -14,6 +14,7 @@ import breaks
 import clones
 import curves
 import dedup
+import functions
 import harts
 import lifecycle
 import linux
@@ -27,6 +28,7 @@ GROUPS = {
     "lifecycle": ("fork, reset, destroy: instructions, one hart", lifecycle.run, False),
     "dedup": ("the merge scanner: instructions, one hart", dedup.run, False),
     "harts": ("more harts, and a storm", harts.run, False),
+    "functions": ("a call of a function in the Debian guest: instructions, one hart", functions.run, True),
     "linux": ("the Debian guest", linux.run, True),
 }
 
