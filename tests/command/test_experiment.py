@@ -58,6 +58,12 @@ def test_overrides(tmp_path):
     assert read(tmp_path, GOOD, ["counts=[3]"]).measure == {"counts": [3]}
 
 
+def test_only(tmp_path):
+    with pytest.raises(spec.SpecError, match="no function g; there are f"):
+        spec.read(write(tmp_path, GOOD), kinds.SETTINGS, only=["g"])
+    assert [f.name for f in spec.read(SHIPPED[-1], kinds.SETTINGS, only=["bfs"]).functions] == ["bfs"]
+
+
 @pytest.mark.parametrize(
     "old, new, why",
     [

@@ -19,13 +19,13 @@ def found(name):
     arg("file", metavar="FILE.toml", help="the experiment; or the name of one of scripts/experiments"),
     arg("-o", "--output", metavar="DIR", help="where to put what comes out (build/experiments/NAME)"),
     arg("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="another value for a key of [measure]; repeatable"),
+    arg("--function", dest="only", action="append", default=[], metavar="NAME", help="only this one of its functions; repeatable"),
     arg("--qemu", default="newest", metavar="WHICH", help="as of scripts/qemu (newest)"),
     arg("--no-build", dest="build", action="store_false", help="do not call make first"),
 )
 async def run(context):
     """It starts a Pando of its own for the time, and leaves others alone. docs/experiments.md explains the files and the charts."""
     args = context.args
-    done = await experiment.run(
-        found(args.file), args.output, args.overrides, qemu=args.qemu, build=args.build, say=context.say, progress=context.progress
-    )
+    told = {"say": context.say, "progress": context.progress}
+    done = await experiment.run(found(args.file), args.output, args.overrides, args.only, args.qemu, args.build, **told)
     return Result({"folder": str(done.folder), "files": sorted(path.name for path in done.folder.iterdir())}, done.text)

@@ -35,12 +35,12 @@ class Done:
     text: str
 
 
-async def run(path, folder=None, overrides=(), qemu="newest", build=True, say=print, progress=Progress):
+async def run(path, folder=None, overrides=(), only=(), qemu="newest", build=True, say=print, progress=Progress):
     """Runs the experiment of a TOML file; a Done. `folder`: for what comes out (build/experiments/NAME);
-    `overrides`: more settings for [measure], as "KEY=VALUE"."""
+    `overrides`: more settings for [measure], as "KEY=VALUE"; `only`: names of the functions that are wanted."""
     from ..api import up_async  # pylint: disable=import-outside-toplevel,cyclic-import
 
-    wanted = spec.read(path, kinds.SETTINGS, overrides)
+    wanted = spec.read(path, kinds.SETTINGS, overrides, only)
     folder = pathlib.Path(folder or default_folder() / wanted.name)
     directory = tempfile.mkdtemp(prefix="pando-")
     try:

@@ -107,8 +107,17 @@ def set_by_hand(measure, words):
     return measure
 
 
-def read(path, kinds, overrides=()):
-    """The Spec in the file `path`. `kinds`: {kind: its settings with their defaults}; `overrides`: more words for [measure]."""
+def choose(functions, names):
+    """Those of these names; all, without names."""
+    absent = set(names) - {function.name for function in functions}
+    if absent:
+        raise SpecError(f"no function {', '.join(sorted(absent))}; there are {', '.join(f.name for f in functions)}")
+    return [function for function in functions if not names or function.name in names]
+
+
+def read(path, kinds, overrides=(), only=()):
+    """The Spec in the file `path`. `kinds`: {kind: its settings with their defaults}; `overrides`: more words for [measure]; `only`:
+    names of the functions that are wanted of it."""
     path = pathlib.Path(path)
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -127,6 +136,7 @@ def read(path, kinds, overrides=()):
         raise SpecError(f"{path}: no [[function]]")
     if len({f.name for f in functions}) != len(functions):
         raise SpecError(f"{path}: two functions of one name")
+    functions = choose(functions, only)
     measure = set_by_hand(dict(table.get("measure", {})), overrides)
     measure = read_measure(measure, kinds[kind], f"{path}: [measure]")
     return Spec(path.stem, str(table.get("title", path.stem)), kind, machine.get("harts", 2), machine.get("mem", "4G"), functions, measure, path.parent)
