@@ -2,6 +2,7 @@
 """Charts as SVG, drawn by pygal (Debian's python3-pygal): plain shapes without script, the
 same bytes for the same figures."""
 
+import math
 import xml.etree.ElementTree
 
 import pygal
@@ -23,11 +24,21 @@ def settings(title, **more):
     return common | {"legend_at_bottom": True, "legend_at_bottom_columns": 1, "truncate_legend": -1, "print_values": True} | more
 
 
+def short(value):
+    return f"{value:,.3g}" if value < 1000 else thousands(value)
+
+
+def decades(values):
+    """Settings of a logarithmic axis for values above 0: a line at each power of ten."""
+    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    labels = [10.0**power for power in range(low, max(high, low + 1) + 1)]
+    return {"logarithmic": True, "y_labels": labels, "range": (labels[0], labels[-1]), "zero": labels[0], "value_formatter": short}
+
+
 def line(title, x_title, labels, series, y_title="instructions", **more):
     """`series`: {name: one value for each label}."""
     highest = max(max(values) for values in series.values())
-    common = {"x_title": x_title, "y_title": y_title} | ({} if more.get("logarithmic") else {"range": (0, 1.1 * highest)})
-    chart = pygal.Line(**settings(title, **common, **more))
+    chart = pygal.Line(**settings(title, **{"x_title": x_title, "y_title": y_title, "range": (0, 1.1 * highest)} | more))
     chart.x_labels = labels
     for name, values in series.items():
         chart.add(name, values)
@@ -47,14 +58,6 @@ def groups(title, labels, series, y_title, **more):
     """Bars side by side. `series`: {name: one value for each label}."""
     chart = pygal.Bar(**settings(title, y_title=y_title, **more))
     chart.x_labels = labels
-    for name, values in series.items():
-        chart.add(name, values)
-    return chart
-
-
-def points(title, x_title, y_title, series, **more):
-    """`series`: {name: [(x, y), ...]}, joined in their order."""
-    chart = pygal.XY(**settings(title, x_title=x_title, y_title=y_title, print_values=False, **more))
     for name, values in series.items():
         chart.add(name, values)
     return chart

@@ -71,7 +71,7 @@ def report_start(spec, out, rows, hows):
     heads = ["function", "how", "request to answer, p50", "p99", "seen by the host, p50", "p99", "times faster than boot"]
     out.table("From the request to the answer", heads, table)
     series = {how: [medians[name, how] / 1e6 for name in names] for how in hows}
-    chart = charts.groups(spec.title, names, series, "ms to the answer, median", logarithmic=True, value_formatter=lambda v: f"{v:.3g}")
+    chart = charts.groups(spec.title, names, series, "ms, median", **charts.decades(sum(series.values(), [])))
     out.chart(chart, "time")
 
 
@@ -104,7 +104,7 @@ def report_scale(spec, out, rows, runs):
     for wanted in spec.functions:
         for percent in (50, 99):
             series[f"{wanted.name}, p{percent}"] = [percentile(column(rows, "answer_ns", function=wanted.name, n=n), percent) / 1e6 for n in counts]
-    chart = charts.line(spec.title, "calls at once", counts, series, "ms to the answer", logarithmic=True, value_formatter=lambda v: f"{v:.3g}")
+    chart = charts.line(spec.title, "calls at once", counts, series, "ms to the answer", **charts.decades(sum(series.values(), [])))
     out.chart(chart, "latency")
 
 
@@ -169,7 +169,7 @@ def report_size(spec, out, rows):
         for key, label in (("clone_call_ns", "clone call"), ("answer_ns", "answer")):
             series[f"{wanted.name}, {label}"] = [percentile(column(rows, key, function=wanted.name, memory=text), 50) / 1e3 for text in sizes]
     out.table("Medians by the memory of the guest", ["function", "memory", "clone call", "answer, p50", "p99"], table)
-    chart = charts.line(spec.title, "memory of the template", sizes, series, "us, median", logarithmic=True, value_formatter=lambda v: f"{v:.3g}")
+    chart = charts.line(spec.title, "memory of the template", sizes, series, "us, median", **charts.decades(sum(series.values(), [])))
     out.chart(chart, "latency")
 
 
@@ -208,15 +208,16 @@ def report_replay(spec, out, rows):
             table.append([wanted.name, len(answers), ms(percentile(answers, 50)), ms(percentile(answers, 99)), ms(max(answers))])
     late = percentile([row["late_ns"] for row in rows], 99)
     out.table(f"Calls of the trace (sent at most {ms(late)} late, p99)", ["function", "calls", "p50", "p99", "max"], table)
-    slots, per_slot = {}, spec.measure["minute_s"] / 6  # ten seconds of the trace
+    slots = [[] for _ in range(6 * spec.measure["minutes"])]  # ten seconds of the trace
     for row in rows:
-        slots.setdefault(int(float(row["second"]) / per_slot), []).append(row["answer_ns"])
-    last = max(slots)
-    series = {
-        "calls in 10 s of the trace": [(slot / 6, len(slots.get(slot, ()))) for slot in range(last + 1)],
-        "slowest of them, ms": [(slot / 6, max(found) / 1e6) for slot, found in sorted(slots.items())],
-    }
-    out.chart(charts.points(spec.title, "minute of the trace", "calls, and ms", series), "time")
+        slots[int(float(row["second"]) / spec.measure["minute_s"] * 6)].append(row["answer_ns"] / 1e6)
+    minutes = [str(i // 6) if i % 6 == 0 else "" for i in range(len(slots))]
+    calls = {"calls": [len(found) for found in slots]}
+    out.chart(charts.groups(f"{spec.title}: calls", minutes, calls, "calls in 10 s of the trace", x_title="minute", print_values=False), "calls")
+    series = {name: [percentile(found, percent) if found else None for found in slots] for name, percent in (("median", 50), ("slowest", 100))}
+    scale_of = charts.decades([value for values in series.values() for value in values if value])
+    chart = charts.groups(f"{spec.title}: answers", minutes, series, "ms to the answer", x_title="minute", print_values=False, **scale_of)
+    out.chart(chart, "latency")
 
 
 MEASURES = {"start": start, "scale": scale, "memory": memory, "size": size, "trace": replay}
