@@ -21,6 +21,7 @@ static struct spinlock ctl_lock = LOCK_INIT(LOCK_CTL);
 static _Atomic bool is_polling;
 
 #define INPUT_PER_POLL 64U
+#define POLLS_MAX      2U
 
 void ctl_init(void)
 {
@@ -50,12 +51,10 @@ bool ctl_wanted(void)
 	return deadline != TIME_NEVER && time_now() >= deadline;
 }
 
-void ctl_poll(void)
+static void poll_once(void)
 {
 	int c;
 
-	if (!lock_try(&ctl_lock))
-		return;
 	atomic_store(&is_polling, true);
 	for (u32 i = 0; i < INPUT_PER_POLL && (c = console_getc()) >= 0; i++)
 		shell_key((char)c);
@@ -68,5 +67,15 @@ void ctl_poll(void)
 	shell_refresh();
 	wire_flush();
 	atomic_store(&is_polling, false);
-	lock_release(&ctl_lock);
+}
+
+/* The hart that takes the ports' interrupts leaves bytes that come meanwhile to us, and may sleep then. */
+void ctl_poll(void)
+{
+	for (u32 i = 0; i < POLLS_MAX && (i == 0 || wire_wanted()); i++) {
+		if (!lock_try(&ctl_lock))
+			return;
+		poll_once();
+		lock_release(&ctl_lock);
+	}
 }

@@ -34,7 +34,7 @@
 #define RINGS_PAGES  8U   /* for all */
 #define NO_SLOT      UINT32_MAX
 #define POLL_NS      2000000UL /* without an interrupt */
-#define REFILL_SLOTS 4U        /* buffers are given back in such numbers */
+#define REFILL_SLOTS 4U        /* buffers are given back in such numbers, or by halves */
 
 _Static_assert(VIRTQ_BYTES(SERIAL_SLOTS_MAX) <= RINGS_LEN, "rings of a port");
 _Static_assert((2 * SERIAL_PORTS_MAX + 4) * RINGS_LEN <= RINGS_PAGES * PAGE_SIZE, "all rings");
@@ -261,7 +261,7 @@ void serial_consume(u32 port, u32 len)
 	p->n_come--;
 	p->at = 0;
 	memmove(&p->come[0], &p->come[1], p->n_come * sizeof(p->come[0]));
-	if (p->n_consumed >= REFILL_SLOTS || p->n_consumed == p->n_slots)
+	if (p->n_consumed >= u64_min(REFILL_SLOTS, p->n_slots / 2))
 		give_back(p);
 }
 
@@ -386,7 +386,7 @@ enum err serial_open(u32 port, u32 n_slots)
 {
 	struct port *p = &serial.port[port];
 
-	assert(serial_name(port) && n_slots > 0 && n_slots <= SERIAL_SLOTS_MAX);
+	assert(serial_name(port) && n_slots > 1 && n_slots <= SERIAL_SLOTS_MAX);
 	if (p->is_open)
 		return ERR_STATE;
 	if (p->n_slots == 0) {

@@ -35,7 +35,7 @@ void serial_poll(void);
 /* NULL: there is no such port, or it has no name yet. */
 const char *serial_name(u32 port);
 
-/* From now on bytes are taken from the host, `n_slots` pages of them, and as many go out. */
+/* From now on bytes are taken from the host, `n_slots` pages of them (2 at least), and as many go out. */
 enum err must_check serial_open(u32 port, u32 n_slots);
 bool serial_is_open(u32 port);
 

@@ -1,87 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The control protocol byte by byte: what a client says, in any pieces, and what it reads, at any
- * pace; held against a parser that has the whole text before it.
+ * pace.
  */
-#include "ctl_fake.h"
-#include "arch/time.h"
-#include "ctl/command.h"
-#include "ctl/wire.h"
-
-#define PORT 3U
-
-static struct fake_port *const port = &fake_ports[PORT];
-
-static u64 n_free_before;
-
-/* Everything that came out since the last look. */
-static const char *take_out(void)
-{
-	port->n_out = 0;
-	return port->out ? (const char *)port->out : "";
-}
-
-static void poll_all(void)
-{
-	fake_serial_work = true;
-	for (u32 i = 0; i < 100000 && ctl_wanted(); i++) {
-		ctl_poll();
-		fake_time += 1000;
-	}
-	assert_false(ctl_wanted());
-}
-
-/* Says `len` bytes; what came back. */
-static const char *say_bytes(const void *bytes, u64 len)
-{
-	port->in = bytes;
-	port->in_len = len;
-	if (port->out)
-		port->out[0] = 0;
-	port->n_out = 0;
-	poll_all();
-	return take_out();
-}
-
-static const char *say(const char *text)
-{
-	return say_bytes(text, strlen(text));
-}
-
-static void leave(void)
-{
-	port->has_ended = true;
-	port->in_len = 0;
-	port->room = UINT64_MAX;
-	poll_all();
-	take_out();
-}
-
-static int connect(void **state)
-{
-	(void)state;
-	port->name = "pando.control.7";
-	port->room = UINT64_MAX;
-	port->chunk = 1000;
-	say("hello first\n"); /* the port has its memory from now on */
-	leave();
-	n_free_before = frame_n_free();
-	assert_string_equal(say("hello me\n"),
-	                    "\n{\"hello\":\"me\",\"pando\":\"0.1\",\"protocol\":1,"
-	                    "\"port\":7,\"timebase_hz\":10000000}\n");
-	return 0;
-}
-
-/* A client that has gone has left nothing. */
-static int hang_up(void **state)
-{
-	leave();
-	fake_down(state);
-	while (space_idle_work())
-		continue;
-	assert_int_equal(frame_n_free(), n_free_before);
-	return 0;
-}
+#include "wire_client.h"
 
 static void test_before_hello(void **state)
 {
@@ -184,6 +106,187 @@ static void test_payload_out(void **state)
 	                    "{\"id\":\"1\",\"ok\":true,\"data\":{},\"payload\":10}\nsome words");
 }
 
+/* ---- a client that reads slowly, or not at all ---- */
+
+static void test_slow_reader(void **state)
+{
+	static char text[2000 * 16], *at = text;
+	u64 n_answers = 0;
+
+	(void)state;
+	say("hello slow\n");
+	for (u32 i = 0; i < 2000; i++)
+		at += sprintf(at, "%u bogus\n", i);
+	port->room = 0;
+	say(text);
+	assert_true(port->in_len > 0);                /* it is not read any more */
+	assert_has(fake_type("version\r"), "Pando "); /* the shell does not notice */
+	for (u32 i = 0; i < 100000 && (port->in_len > 0 || port->room == 0); i++) {
+		port->room = 700;
+		poll_all();
+	}
+	port->room = UINT64_MAX;
+	poll_all();
+	for (const char *p = (const char *)port->out; (p = strstr(p, "{\"id\":\"")) != NULL; p++)
+		assert_int_equal(strtoul(p + 7, NULL, 10), n_answers++);
+	assert_int_equal(n_answers, 2000);
+}
+
+/* It leaves with all that in flight. */
+static void test_leaves_unread(void **state)
+{
+	(void)state;
+	port->room = 100;
+	for (u32 i = 0; i < 300; i++)
+		say("1 help\n");
+	port->room = 10;
+	poll_all();
+}
+
+static void test_events(void **state)
+{
+	const char *out;
+	u32 n = 0;
+
+	(void)state;
+	assert_has(say("1 events maybe\n"), "\"usage\"");
+	assert_has(say("1 events on\n"), "\"ok\":true");
+	out = say("2 boot linux\n");
+	assert_has(out, "{\"event\":\"booted\",\"vm\":\"linux\",\"vm_id\":");
+	out = say("3 freeze linux\n4 clone linux -n 2\n");
+	assert_has(out, "{\"event\":\"frozen\",\"vm\":\"linux\",");
+	assert_has(out, "{\"event\":\"cloned\",\"vm\":\"linux.2\",");
+	assert_has(out, ",\"parent\":\"linux\"}\n");
+	/* Nobody reads: some are lost, and their number is told. */
+	port->room = 0;
+	say("5 clone linux -n 40\n");
+	for (u32 i = 0; i < 8; i++)
+		say("6 kill all\n7 boot linux\n8 freeze linux\n9 clone linux -n 40\n");
+	port->room = UINT64_MAX;
+	port->n_out = 0;
+	poll_all();
+	out = (const char *)port->out;
+	assert_has(out, "{\"event\":\"lost\",\"n\":");
+	for (const char *p = out; (p = strstr(p, "\"event\":\"cloned\"")) != NULL; p++)
+		n++;
+	assert_in_range(n, 60, 128);
+	assert_has(say("1 events off\n2 kill linux\n"), "{\"id\":\"2\",\"ok\":true,\"data\":{}}\n");
+	assert_has_not(take_out(), "event");
+}
+
+static void test_attach(void **state)
+{
+	struct fake_port *console = &fake_ports[9];
+	struct vm *vm;
+
+	(void)state;
+	assert_has(say("1 attach linux 2\n"), "\"code\":\"absent\"");
+	console->name = "pando.console.2";
+	console->room = UINT64_MAX;
+	console->chunk = 1000;
+	poll_all();
+	fake_type("boot linux\r");
+	fake_type("unwatch linux\r");
+	vm = vm_find("linux");
+	fake_print(vm, "be");
+	assert_has(say("1 attach linux 3\n"), "\"code\":\"absent\"");
+	assert_has(say("1 attach linux x\n"), "\"code\":\"usage\"");
+	assert_has(say("1 attach linux 2\n"), "\"ok\":true");
+	assert_has(fake_type("console linux\r"), "its console is at a port; detach it");
+	assert_has(fake_type("watch linux\r"), "its console is at a port; detach it");
+	fake_print(vm, "fore\n");
+	poll_all();
+	assert_null(console->out); /* nobody is there yet */
+	console->has_peer = true;
+	poll_all();
+	assert_string_equal((const char *)console->out, "before\n");
+	fake_print(vm, "x");
+	poll_all();
+	assert_string_equal((const char *)console->out, "before\nx");
+	/* Typed faster than the guest reads. */
+	fc.fifo_room = 2;
+	fc.n_guest_in = 0;
+	console->in = (const u8 *)"typed";
+	console->in_len = 5;
+	fake_serial_work = true;
+	for (u32 i = 0; i < 10; i++)
+		ctl_poll();
+	assert_int_equal(fc.n_guest_in, 2);
+	fc.fifo_room = 10;
+	poll_all();
+	assert_memory_equal(fc.guest_in, "typed", 5);
+	/* It dies with something left to say. */
+	fake_print(vm, "last");
+	vm_put(vm);
+	fake_type("kill linux\r");
+	poll_all();
+	assert_string_equal((const char *)console->out, "before\nxlast");
+	assert_has(say("1 detach 2\n"), "\"ok\":true");
+	assert_has(say("1 detach 3\n"), "\"code\":\"absent\"");
+}
+
+/* ---- answers that come later ---- */
+
+static void start_boot(const char *wait)
+{
+	char line[100];
+
+	assert_has(say("1 image put k +6\nkernel"), "\"ok\":true");
+	snprintf(line, sizeof(line), "2 boot new kernel=k memory=4M wait=%s\n3 version\n", wait);
+	assert_true(strncmp(say(line), "{\"id\":\"3\",", 10) == 0);
+}
+
+static void ready(void)
+{
+	struct vm *vm = vm_find("new");
+
+	port->n_out = 0;
+	vm_post_event(vm, VM_EV_READY);
+	vm_put(vm);
+	poll_all();
+}
+
+static void test_later(void **state)
+{
+	(void)state;
+	start_boot("1000");
+	ready();
+	assert_has((const char *)port->out, "{\"id\":\"2\",\"ok\":true,\"data\":{\"vm\":\"new\"");
+	say("1 kill new\n");
+	/* It takes too long. */
+	start_boot("5");
+	port->n_out = 0;
+	fake_time += time_ns_to_ticks(10000000);
+	poll_all();
+	assert_has((const char *)port->out,
+	           "{\"id\":\"2\",\"ok\":false,\"error\":{\"code\":\"timeout\"");
+	say("1 kill new\n");
+	/* It ends, and says so to whoever waits. */
+	start_boot("1000");
+	assert_has(say("4 kill new\n"), "{\"id\":\"2\",\"ok\":false,");
+	say("1 image rm k\n");
+}
+
+/* Whoever waited has gone: nothing is said to the next one. */
+static void test_nobody_waits(void **state)
+{
+	struct vm *vm;
+
+	(void)state;
+	start_boot("1000");
+	leave();
+	assert_has(say("hello next\n"), "next");
+	vm = vm_find("new");
+	if (vm) {
+		vm_put(vm);
+		ready();
+		assert_has_not((const char *)port->out, "\"id\":\"2\"");
+	}
+	assert_has(say("1 image rm k\n"), "\"ok\":true");
+	/* And with half a payload under way. */
+	assert_string_equal(say("1 image put k +1000\nabc"), "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -193,6 +296,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_long_line, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_payload_is_skipped, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_payload_out, connect, hang_up),
+		cmocka_unit_test_setup_teardown(test_slow_reader, connect, hang_up),
+		cmocka_unit_test_setup_teardown(test_leaves_unread, connect, hang_up),
+		cmocka_unit_test_setup_teardown(test_events, connect, hang_up),
+		cmocka_unit_test_setup_teardown(test_attach, connect, hang_up),
+		cmocka_unit_test_setup_teardown(test_later, connect, hang_up),
+		cmocka_unit_test_setup_teardown(test_nobody_waits, connect, hang_up),
 	};
 
 	return cmocka_run_group_tests(tests, fake_up, NULL);
