@@ -36,6 +36,15 @@ struct merge_note {
 	u32 wait : 8;    /* visits that it is left alone: it was written soon after a merge */
 };
 
+/* Domain and wait in one look. */
+static inline u32 merge_note_word(const struct merge_note *n)
+{
+	u32 word;
+
+	__builtin_memcpy(&word, __builtin_assume_aligned((const u8 *)n + 4, 4), sizeof(word));
+	return word;
+}
+
 /* In a count: the frame is a keeper, named by the scanner's index; see frame_make_keeper(). */
 #define FRAME_MERGED BIT(31)
 

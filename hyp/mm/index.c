@@ -10,12 +10,14 @@
 #include "arch/phys.h"
 
 #define BUCKETS_PER_PAGE_LOG2 7U
-#define CHUNK_LOG2            (BUCKETS_PER_PAGE_LOG2 + 9U) /* buckets in a chunk of 2 MiB */
+#define CHUNK_LOG2            INDEX_CHUNK_LOG2
 #define FIRST_LOG2            (BUCKETS_PER_PAGE_LOG2 + 2U)
 #define N_CHUNKS              64U /* 16 M entries: 64 GiB of distinct pages */
 #define LAST_LOG2             (CHUNK_LOG2 + 6U)
 
 _Static_assert(sizeof(struct index_bucket) << BUCKETS_PER_PAGE_LOG2 == PAGE_SIZE, "");
+_Static_assert(sizeof(struct index_bucket) << CHUNK_LOG2 == BLOCK_SIZE,
+               "the largest piece there is");
 
 struct index {
 	struct index_bucket *chunk[N_CHUNKS];
@@ -57,6 +59,11 @@ struct index_bucket *index_bucket(u32 hash)
 		return bucket_of(&now, hash);
 	is_wanted = true;
 	return NULL;
+}
+
+struct index_view index_view(void)
+{
+	return (struct index_view){ now.log2 ? now.chunk : NULL, (u32)(BIT(now.log2) - 1) };
 }
 
 u64 index_bytes(void)

@@ -28,6 +28,22 @@ void index_init(void);
 /* The bucket for `hash`; NULL: there is no index (no memory yet). */
 struct index_bucket *index_bucket(u32 hash);
 
+/* The same for a loop over many pages, in which nothing is entered; chunk NULL: there is no index. */
+struct index_view {
+	struct index_bucket *const *chunk;
+	u32 mask;
+};
+struct index_view index_view(void);
+
+#define INDEX_CHUNK_LOG2 16U /* buckets: 2 MiB */
+
+static inline const struct index_bucket *index_at(struct index_view v, u32 hash)
+{
+	u32 i = hash & v.mask;
+
+	return &v.chunk[i >> INDEX_CHUNK_LOG2][i & (BIT(INDEX_CHUNK_LOG2) - 1)];
+}
+
 /* Enters a frame: in an empty slot of the bucket, or that of a frame that has changed, or, unless all
  * four are keepers, that of one that is none. */
 void index_put(struct index_bucket *b, u32 hash, struct frame *f);

@@ -54,9 +54,11 @@ struct change {
 struct batch {
 	struct merge_visit *v;
 	struct merge_stats *st;
-	u32 domain;         /* in which pages merge; 0: in none */
-	u64 taken;          /* bits that entries lose while their pages are compared */
-	u64 left;           /* of PTE_U: what they have when all is done */
+	u32 domain; /* in which pages merge; 0: in none */
+	u64 taken;  /* bits that entries lose while their pages are compared */
+	u64 left;   /* of PTE_U: what they have when all is done */
+	struct index_view index;
+	u32 n_unique;
 	struct frame *slot; /* where the table's block has been followed to, if it is a list */
 	u32 n;
 	struct change change[BATCH_MAX];
@@ -178,19 +180,20 @@ static void forget_writes(struct table *t)
 
 /* Is all as the last visit has left it: in the index f, and no other page of its hash?  The common case by
  * far, from the second visit to a page on. */
-static inline bool is_known_alone(const struct frame *f, u32 domain)
+static inline bool is_known_alone(const struct batch *b, const struct frame *f)
 {
-	const struct index_bucket *b = index_bucket(f->link.merge.hash);
 	u32 ppn = frame_ppn(f), hash = f->link.merge.hash;
+	const struct index_bucket *bucket;
 	bool is_listed = false;
 
-	if (!b || f->link.merge.domain != domain || f->link.merge.wait)
+	if (!b->index.chunk || merge_note_word(&f->link.merge) != b->domain)
 		return false;
+	bucket = index_at(b->index, hash);
 #pragma GCC unroll 4
 	for (u32 k = 0; k < INDEX_SLOTS; k++) {
-		if (b->slot[k].hash != hash)
+		if (bucket->slot[k].hash != hash)
 			continue;
-		if (b->slot[k].ppn != ppn)
+		if (bucket->slot[k].ppn != ppn)
 			return false;
 		is_listed = true;
 	}
@@ -199,8 +202,8 @@ static inline bool is_known_alone(const struct frame *f, u32 domain)
 
 static NOINLINE void look_at_clean(struct batch *b, const u64 *pte, struct frame *f)
 {
-	if (is_known_alone(f, b->domain))
-		b->st->unique++;
+	if (is_known_alone(b, f))
+		b->n_unique++;
 	else
 		judge(b, (u32)(pte - b->v->t->pte), f);
 }
@@ -223,32 +226,56 @@ static inline struct frame *frame_behind_dirty(struct frame_map map, u64 pte)
 	                        ((PTE_READ_ONLY | PTE_W) >> shift));
 }
 
-/* Fills the batch; returns whether any D bit was cleared.  The loop that all pages of all private tables go
- * through: entries in groups, so that its own part is small.  Where D is set the machine does not write the
- * entry: a plain store will do. */
-static bool look(struct batch *b)
+/* One entry; returns whether D was set.  Where D is set the machine does not write the entry: a plain store
+ * will do. */
+static inline bool look_at(struct batch *b, u64 *pte, struct frame_map map)
+{
+	u64 old = *pte;
+
+	if ((old & (PTE_W | PTE_D)) == (PTE_W | PTE_D)) {
+		*pte = old & ~PTE_D;
+		frame_behind_dirty(map, old)->link.merge.hash = 0;
+		return true;
+	}
+	if (is_alone(old, frame_in(map, pte_ppn(old))))
+		look_at_clean(b, pte, frame_in(map, pte_ppn(old)));
+	return false;
+}
+
+/* The loop that all pages of all private tables go through: entries in groups, so that its own part is small.  What
+ * is `settled`, a byte for each group, has been given up and not been written since: there is nothing to see.  NULL:
+ * nothing has. */
+static inline __attribute__((always_inline)) bool look_around(struct batch *b, const u8 *settled)
 {
 	struct frame_map map = frame_map();
 	u64 *first = b->v->t->pte, *pte = first + b->v->i;
 	u64 n_dirty = 0;
 
-	for (; pte != first + N_ENTRIES && b->n <= BATCH_MAX - GROUP; pte += GROUP)
-#pragma GCC unroll 8
-		for (u32 k = 0; k < GROUP; k++) {
-			u64 old = pte[k];
+	for (; pte != first + N_ENTRIES && b->n <= BATCH_MAX - GROUP; pte += GROUP) {
+		u32 skip = settled ? settled[(u64)(pte - first) / GROUP] : 0;
 
-			if ((old & (PTE_W | PTE_D)) == (PTE_W | PTE_D)) {
-				pte[k] = old & ~PTE_D;
-				frame_behind_dirty(map, old)->link.merge.hash = 0;
-				n_dirty++;
-			} else if (is_alone(old, frame_in(map, pte_ppn(old)))) {
-				look_at_clean(b, &pte[k], frame_in(map, pte_ppn(old)));
-			}
-		}
+		if (settled && skip == UINT8_MAX)
+			continue;
+#pragma GCC unroll 8
+		for (u32 k = 0; k < GROUP; k++)
+			if (!settled || !(skip >> k & 1))
+				n_dirty += look_at(b, &pte[k], map);
+	}
 	b->st->visited += (u32)(pte - first) - b->v->i;
 	b->st->dirty += n_dirty;
 	b->v->i = (u32)(pte - first);
 	return n_dirty != 0;
+}
+
+/* Fills the batch; returns whether any D bit was cleared. */
+static bool look(struct batch *b)
+{
+	const struct table *t = b->v->t;
+	u64 settled[BITMAP_WORDS], any = 0;
+
+	for (u32 k = 0; k < BITMAP_WORDS; k++)
+		any |= settled[k] = t->given[k] & ~t->armed_at[k];
+	return any ? look_around(b, (const u8 *)settled) : look_around(b, NULL);
 }
 
 /* ---- the first look, in secure mode ---- */
@@ -427,6 +454,8 @@ bool merge_table(struct merge_visit *v, struct merge_stats *st)
 	b.st = st;
 	b.domain = v->s->merge.dedup == DEDUP_MERGE ? v->s->merge.domain : 0;
 	b.left = v->s->merge.is_secure ? 0 : PTE_U;
+	b.index = index_view();
+	b.n_unique = 0;
 	b.taken = b.left && machine.isolation_strong ? PTE_W : PTE_W | PTE_U;
 	b.slot = NULL;
 	b.n = 0;
@@ -442,6 +471,7 @@ bool merge_table(struct merge_visit *v, struct merge_stats *st)
 	if (was_dirty)
 		forget_writes(v->t);
 	was_dirty |= b.left ? look(&b) : look_secretly(&b);
+	st->unique += b.n_unique;
 	if (b.n)
 		change(&b);
 	else if (was_dirty)

@@ -266,6 +266,7 @@ static void pieces_to_leaves(struct table *t)
 		atomic_store_explicit(&f->count, 1, memory_order_relaxed);
 		pte_write(&t->pte[i], (pte & ~PTE_KIND) | KIND_LEAF);
 		bit_set(t->counted, i);
+		bit_clear(t->given, i); /* it saves nothing any more */
 	}
 }
 
