@@ -33,20 +33,25 @@ struct block;
 struct merge_note {
 	u32 hash;        /* sampled hash of a page that has not been written since; 0: none */
 	u32 domain : 24; /* the hash was made for */
-	u32 wait : 8;    /* visits that it is left alone: it was written soon after a merge */
+	u32 wait : 7;    /* visits that it is left alone: it was written soon after a merge */
+	u32 is_deep : 1; /* the hash is one of all words: others share the sampled one (mm/twin.h) */
 };
 
-/* Domain and wait in one look. */
-static inline u32 merge_note_word(const struct merge_note *n)
+/* Is there a hash for this domain, and nothing to wait for?  All in one look. */
+static inline bool merge_note_is_for(const struct merge_note *n, u32 domain)
 {
 	u32 word;
 
 	__builtin_memcpy(&word, __builtin_assume_aligned((const u8 *)n + 4, 4), sizeof(word));
-	return word;
+	return word << 1 == domain << 1; /* is_deep is the top bit */
 }
 
 /* In a count: the frame is a keeper, named by the scanner's index; see frame_make_keeper(). */
 #define FRAME_MERGED BIT(31)
+
+/* Where the references of a keeper, which one table may name 512 times, must not come near: no copy of a table
+ * is made beyond.  Other frames are named once by a table, and there is no memory for so many. */
+#define FRAME_REFS_MAX BIT(30)
 
 struct frame {
 	_Atomic u32

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Buckets of four entries, found by the low bits of the hash, in chunks of up to
+ * Buckets of four entries, found by the low bits of the hash or, where that one is full, by others, in chunks of up to
  * 2 MiB.  The number of buckets is a power of two.  When what is in use and still true, and what
  * found no place, is more than half of all slots, index_tidy() makes as many as it takes.
  */
@@ -24,7 +24,10 @@ struct index {
 	u32 log2; /* of the number of buckets; 0: none */
 };
 
+#define PLENTY 8U /* times what an index takes must be free for guests */
+
 static struct index now;
+static bool is_new;
 static bool is_wanted; /* somebody has looked for a bucket, and there was none */
 static u64 n_entered;  /* in empty slots since the last tidy: no less than are in use */
 static u64 n_crowded;  /* put in place of a true one since then, or not at all */
@@ -50,15 +53,26 @@ void index_init(void)
 {
 	now = (struct index){ .log2 = 0 };
 	n_entered = n_crowded = 0;
-	is_wanted = false;
+	is_wanted = is_new = false;
 }
 
-struct index_bucket *index_bucket(u32 hash)
+/* An odd number of rotated bits: the second bucket of pages that share the first is another for each. */
+static u32 second(u32 hash)
+{
+	return (hash >> 16 | hash << 16) * 0x9e3779b1U;
+}
+
+struct index_bucket *index_bucket(u32 hash, u32 nth)
 {
 	if (now.log2)
-		return bucket_of(&now, hash);
+		return bucket_of(&now, nth ? second(hash) : hash);
 	is_wanted = true;
 	return NULL;
+}
+
+bool index_is_new(void)
+{
+	return is_new;
 }
 
 struct index_view index_view(void)
@@ -75,27 +89,41 @@ static bool is_true(const struct index_slot *s)
 {
 	const struct frame *f = frame_in(frame_map(), s->ppn);
 
-	return s->hash && f->link.merge.hash == s->hash &&
+	return s->hash && s->ppn != INDEX_DEEPER && f->link.merge.hash == s->hash &&
 	       (f->class == FRAME_COUNTED || f->class == FRAME_BLOCK);
 }
 
-/* Worth more than another: an empty one nothing, one that has changed little, a keeper most. */
+/* Worth more than another: an empty one nothing, one that has changed little, a keeper most.  That pages differ is worth
+ * as much as a page, until the index is tidied. */
 static u32 worth(const struct index_slot *s)
 {
 	if (s->hash == 0)
 		return 0;
+	if (s->ppn == INDEX_DEEPER)
+		return 2;
 	if (!is_true(s))
 		return 1;
 	return frame_is_keeper(frame_in(frame_map(), s->ppn)) ? 3 : 2;
 }
 
-void index_put(struct index_bucket *b, u32 hash, struct frame *f)
+static struct index_slot *least_of(struct index_bucket *b)
 {
 	struct index_slot *least = &b->slot[0];
 
 	for (u32 k = 1; k < INDEX_SLOTS; k++)
 		if (worth(&b->slot[k]) < worth(least))
 			least = &b->slot[k];
+	return least;
+}
+
+void index_put(u32 hash, struct frame *f)
+{
+	struct index_slot *least = least_of(index_bucket(hash, 0)), *other;
+
+	if (worth(least) > 1) {
+		other = least_of(index_bucket(hash, 1));
+		least = worth(other) < worth(least) ? other : least;
+	}
 	n_crowded += worth(least) > 1;
 	if (worth(least) == 3)
 		return;
@@ -114,6 +142,8 @@ static void free_chunks(struct index *x)
 static bool alloc_chunks(struct index *x, u32 log2)
 {
 	*x = (struct index){ .log2 = log2 };
+	if (frame_n_for_guests() < PLENTY * (sizeof(struct index_bucket) << log2) / PAGE_SIZE)
+		return false;
 	for (u32 k = 0; k < n_chunks(x); k++) {
 		struct frame *f = frame_alloc_order(chunk_order(x), FRAME_FOR_GUEST);
 
@@ -157,7 +187,7 @@ static void drop_if_untrue(struct index_slot *s, u64 *n)
 static void enter_again(struct index_slot *s, u64 *n)
 {
 	(void)n; /* index_put() counts */
-	index_put(index_bucket(s->hash), s->hash, frame_in(frame_map(), s->ppn));
+	index_put(s->hash, frame_in(frame_map(), s->ppn));
 }
 
 /* More than half of all slots?  Then many a bucket has no room for what belongs there. */
@@ -173,6 +203,7 @@ void index_tidy(void)
 	struct index bigger, old = now;
 
 	n_crowded = 0;
+	is_new = false;
 	if (now.log2 ? !is_much(n, log2) : !is_wanted)
 		return;
 	n_entered = for_each_slot(&now, drop_if_untrue);
@@ -180,6 +211,7 @@ void index_tidy(void)
 		continue;
 	if (log2 == now.log2 || !alloc_chunks(&bigger, log2))
 		return;
+	is_new = now.log2 == 0;
 	now = bigger;
 	n_entered = 0;
 	for_each_slot(&old, enter_again);

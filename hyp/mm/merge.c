@@ -127,12 +127,11 @@ static NOINLINE void judge(struct batch *b, u32 i, struct frame *f)
 			add(b, i, BECOMES_PIECE, f, twin);
 			return;
 		}
-		f->link.merge.hash = twin_hash(f, p->domain);
-		f->link.merge.domain = p->domain & MERGE_DOMAIN_MAX;
+		f->link.merge = twin_note(f, p->domain);
 	}
 	if (p->dedup != DEDUP_MERGE)
 		return;
-	switch (twin_find(f, p->domain, &twin)) {
+	switch (twin_find(f, &twin)) {
 	case TWIN_KEEPER: add(b, i, BECOMES_MERGED, f, twin); break;
 	case TWIN_PRIVATE: /* a keeper from now on, so that the rest of the batch finds it */
 		frame_make_keeper(f);
@@ -186,7 +185,7 @@ static inline bool is_known_alone(const struct batch *b, const struct frame *f)
 	const struct index_bucket *bucket;
 	bool is_listed = false;
 
-	if (!b->index.chunk || merge_note_word(&f->link.merge) != b->domain)
+	if (!b->index.chunk || !merge_note_is_for(&f->link.merge, b->domain))
 		return false;
 	bucket = index_at(b->index, hash);
 #pragma GCC unroll 4
@@ -281,16 +280,14 @@ static bool look(struct batch *b)
 /* ---- the first look, in secure mode ---- */
 
 /* `f`, drawn at random, becomes a keeper that holds the same as `page`. */
-static void make_copy(struct batch *b, struct frame *f, const struct frame *page, u32 hash)
+static void make_copy(struct frame *f, const struct frame *page, struct merge_note n)
 {
-	struct index_bucket *bucket = b->domain ? index_bucket(hash) : NULL;
-
 	page_copy(hpa_ptr(frame_hpa(f)), bytes_of(page));
 	f->class = FRAME_COUNTED;
-	f->link.merge = (struct merge_note){ .hash = hash, .domain = b->domain & MERGE_DOMAIN_MAX };
+	f->link.merge = n;
 	atomic_store_explicit(&f->count, FRAME_MERGED | 1, memory_order_release);
-	if (bucket)
-		index_put(bucket, hash, f);
+	if (n.hash)
+		index_put(n.hash, f);
 }
 
 /* A page that has not even been read since the last visit.  It becomes something hidden, whether or not there is a twin:
@@ -298,14 +295,14 @@ static void make_copy(struct batch *b, struct frame *f, const struct frame *page
 static void judge_secretly(struct batch *b, u32 i, struct frame *f)
 {
 	struct frame *drawn, *twin;
-	u32 hash = 0;
+	struct merge_note n = { 0 };
 
 	if (f->link.merge.wait) {
 		f->link.merge.wait--;
 		b->st->resting++;
 		return;
 	}
-	if (b->domain && !index_bucket(0))
+	if (b->domain && !index_bucket(0, 0))
 		return;           /* what is hidden now would never be found */
 	if (frame_is_keeper(f)) { /* merged before the mode was switched on */
 		add(b, i, BECOMES_KEEPER, f, f);
@@ -320,10 +317,9 @@ static void judge_secretly(struct batch *b, u32 i, struct frame *f)
 	} else if (twin && is_equal(f, twin)) {
 		add(b, i, BECOMES_PIECE, f, twin);
 	} else {
-		hash = b->domain ? twin_hash(f, b->domain) : 0;
-		twin = b->domain ? twin_find_keeper(f, hash, b->domain) : NULL;
+		twin = b->domain ? twin_find_keeper(f, b->domain, &n) : NULL;
 		if (!twin)
-			make_copy(b, drawn, f, hash);
+			make_copy(drawn, f, n);
 		add(b, i, twin ? BECOMES_MERGED : BECOMES_HIDDEN, f, twin ? twin : drawn);
 		if (!twin)
 			return;
@@ -419,10 +415,12 @@ static struct frame *apply(struct batch *b, const struct change *c)
 	case BECOMES_MERGED:
 	case BECOMES_HIDDEN:
 		become(b, c, pte_make(frame_hpa(c->new), PTE_READ_ONLY | KIND_LEAF));
+		b->v->t->has_keepers = true;
 		*(c->becomes == BECOMES_MERGED ? &b->st->merged : &b->st->hidden) += 1;
 		break;
 	case BECOMES_KEEPER:
 		leave(b, c, b->left);
+		b->v->t->has_keepers = true;
 		b->st->kept++;
 		return NULL;
 	}
@@ -445,6 +443,19 @@ static void change(struct batch *b)
 			frame_put(given_up[k]);
 }
 
+/* The index has been given up, and is new: what has been merged is to be found again. */
+static void list_keepers(const struct table *t, u32 domain)
+{
+	for (u32 i = 0; i < N_ENTRIES; i++) {
+		u64 pte = t->pte[i];
+		struct frame *f = frame_in(frame_map(), pte_ppn(pte));
+
+		if (pte & PTE_V && pte_kind(pte) == KIND_LEAF && frame_is_keeper(f) &&
+		    f->link.merge.domain == domain)
+			twin_list_keeper(f);
+	}
+}
+
 bool merge_table(struct merge_visit *v, struct merge_stats *st)
 {
 	struct batch b;
@@ -462,6 +473,8 @@ bool merge_table(struct merge_visit *v, struct merge_stats *st)
 
 	if (v->i == 0) {
 		note_broken(v->t, st);
+		if (b.domain && index_is_new())
+			list_keepers(v->t, b.domain);
 		if (v->t->rest && !v->cold) {
 			v->t->rest--;
 			st->resting += N_ENTRIES;
@@ -498,11 +511,10 @@ bool merge_wants_split(const struct space *s, struct frame *first)
 			n++;
 			continue;
 		}
-		if (p->dedup != DEDUP_MERGE)
+		if (p->dedup != DEDUP_MERGE || !index_bucket(0, 0))
 			continue;
-		f->link.merge.hash = twin_hash(f, p->domain);
-		f->link.merge.domain = p->domain & MERGE_DOMAIN_MAX;
-		twin = twin_find(f, p->domain, &keeper);
+		f->link.merge = twin_note(f, p->domain);
+		twin = twin_find(f, &keeper);
 		if (twin == TWIN_KEEPER)
 			frame_put(keeper);
 		n += twin == TWIN_KEEPER || twin == TWIN_PRIVATE;

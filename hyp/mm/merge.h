@@ -76,6 +76,10 @@ u64 scan_deadline(void);
 /* A whole pass, now, on this hart. */
 void scan_once(void);
 
+/* What may be done to the pages of a space, from now on.  What has been merged stays so; but if it leaves a domain
+ * nobody there finds anything of it any more. */
+void scan_set_policy(struct space *s, struct merge_policy p);
+
 /* Memory is short: gives up what the scanner only has to go faster. */
 void scan_relieve(void);
 

@@ -305,6 +305,36 @@ void scan_once(void)
 	lock_release(&scan_lock);
 }
 
+/* Index entries are hints, and those of frames without a hash are wrong.  What is counted below a table that the space
+ * reaches does not end while its lock is held; and only who has the scan lock reads or writes hashes of pages
+ * that nobody can write. */
+static void forget_below(const struct table *t)
+{
+	for (u32 i = table_lo(t); i < table_hi(t); i++) {
+		u64 pte = t->pte[i];
+		struct frame *f = pte & PTE_V ? frame_of(pte_hpa(pte)) : NULL;
+
+		if (f && t->level > 0 && pte_is_table(pte))
+			forget_below(table_below(pte));
+		else if (f && t->level == 0 && pte_kind(pte) == KIND_LEAF)
+			f->link.merge.hash = 0;
+		for (u32 k = 1; f && t->level == 1 && !pte_is_table(pte) && k < N_ENTRIES; k++)
+			f[k].link.merge.hash = 0;
+	}
+}
+
+void scan_set_policy(struct space *s, struct merge_policy p)
+{
+	lock_acquire(&scan_lock);
+	lock_acquire(&s->lock);
+	if (s->merge.dedup == DEDUP_MERGE &&
+	    (p.dedup != DEDUP_MERGE || p.domain != s->merge.domain))
+		forget_below(s->root);
+	s->merge = p;
+	lock_release(&s->lock);
+	lock_release(&scan_lock);
+}
+
 void scan_relieve(void)
 {
 	if (!lock_try(&scan_lock))

@@ -124,6 +124,7 @@ static void derive_leaves(struct table *copy, const struct table *t)
 	memcpy(copy->counted, t->counted, sizeof(copy->counted));
 	get_leaves(t->pte, t->counted);
 	copy->block = t->block;
+	copy->has_keepers = t->has_keepers;
 	if (t->block)
 		atomic_fetch_add_explicit(&t->block->count, 1, memory_order_relaxed);
 }
@@ -158,10 +159,28 @@ static void derive_root(struct table *copy, const struct table *t)
 	}
 }
 
+/* Harts that look at the same moment add less than what is left beyond FRAME_REFS_MAX. */
+static NOINLINE bool has_room_for_copy(const struct table *t)
+{
+	struct frame_map map = frame_map();
+	u32 i;
+
+	FOR_EACH_BIT (t->counted, i) {
+		u64 pte = t->pte[i];
+
+		if (frame_refs(frame_in(map, pte_ppn(pte))) >= FRAME_REFS_MAX)
+			return false;
+	}
+	return true;
+}
+
 struct table *table_derive(const struct table *t, enum frame_use use)
 {
-	struct table *copy = table_new(t->level, t->level == 1, use);
+	struct table *copy;
 
+	if (t->has_keepers && !has_room_for_copy(t))
+		return NULL;
+	copy = table_new(t->level, t->level == 1, use);
 	if (!copy)
 		return NULL;
 	if (t->level == 0)

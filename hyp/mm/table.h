@@ -38,12 +38,13 @@ struct table {
 	u64 counted[BITMAP_WORDS];  /* level 0: leaves; level 1: live entries */
 	u64 armed_at[BITMAP_WORDS]; /* levels 0, 1: where a writable leaf may stand at or below */
 	u64 given[BITMAP_WORDS];    /* level 0: pages that the merge scanner has taken away */
-	u8 rest;                    /* level 0: passes for which the scanner leaves it alone */
-	struct table *reap_next;    /* in the reap list, from count 0 on */
-	u64 retired;                /* when it got there (mm/tlb.h) */
-	u32 audit;                  /* the audit's own count, and the mark of usage_add() */
-	u32 round;                  /* of space_usage(): when the next two were counted */
-	u32 n_pages, n_zero;        /* a shared table: mapped at and below, to memory, to zeroes */
+	bool has_keepers;        /* level 0: leaves may name frames that the scanner has merged */
+	u8 rest;                 /* level 0: passes for which the scanner leaves it alone */
+	struct table *reap_next; /* in the reap list, from count 0 on */
+	u64 retired;             /* when it got there (mm/tlb.h) */
+	u32 audit;               /* the audit's own count, and the mark of usage_add() */
+	u32 round;               /* of space_usage(): when the next two were counted */
+	u32 n_pages, n_zero;     /* a shared table: mapped at and below, to memory, to zeroes */
 };
 
 /* No count-trailing-zeros: without Zbb that is a call.  Tables are mostly full or mostly empty:

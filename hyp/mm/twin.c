@@ -5,6 +5,7 @@
 #include "arch/page.h"
 #include "arch/phys.h"
 #include "mm/index.h"
+#include "mm/merge.h"
 
 #define N_SAMPLES 16U
 
@@ -50,7 +51,7 @@ static const u8 *bytes_of(const struct frame *f)
 	return hpa_ptr(frame_hpa(f));
 }
 
-u32 twin_hash(const struct frame *f, u32 domain)
+static u32 sampled_hash(const struct frame *f, u32 domain)
 {
 	const u8 *page = bytes_of(f);
 	u64 h = seed;
@@ -61,6 +62,29 @@ u32 twin_hash(const struct frame *f, u32 domain)
 	for (u32 k = 0; k < N_SAMPLES; k++)
 		h = (h ^ *(const u64 *)(const void *)(page + sample[k])) * 0x9e3779b97f4a7c15UL;
 	return (u32)u64_max(h >> 32 & hash_mask, 1);
+}
+
+static u32 deep_hash(const struct frame *f)
+{
+	const u64 *word = (const void *)bytes_of(f);
+	u64 h = ~seed;
+
+#pragma GCC unroll 8
+	for (u32 k = 0; k < PAGE_SIZE / 8; k++)
+		h = (h ^ word[k]) * 0x9e3779b97f4a7c15UL;
+	return (u32)u64_max(h >> 32 & hash_mask, 1);
+}
+
+struct merge_note twin_note(const struct frame *f, u32 domain)
+{
+	return (struct merge_note){ .hash = sampled_hash(f, domain),
+		                    .domain = domain & MERGE_DOMAIN_MAX };
+}
+
+static void go_deeper(struct merge_note *n, const struct frame *f)
+{
+	n->hash = deep_hash(f);
+	n->is_deep = true;
 }
 
 bool twin_is_equal(const struct frame *a, const struct frame *b)
@@ -86,63 +110,128 @@ static bool get_keeper(struct frame *f)
 	return true;
 }
 
-/* May `g` stand for an equal page of this domain?  A keeper gets one more count. */
-static bool is_twin(const struct frame *f, struct frame *g, u32 hash, u32 domain, bool *is_keeper)
+enum compared {
+	OTHERS, /* no page of this hash and domain any more */
+	DIFFERENT,
+	EQUAL,
+};
+
+static enum compared compare(const struct frame *f, const struct merge_note *n,
+                             const struct frame *g)
 {
-	*is_keeper = false;
+	const struct merge_note *m = &g->link.merge;
+
+	if (m->hash != n->hash || m->domain != n->domain || m->is_deep != n->is_deep)
+		return OTHERS;
+	return twin_is_equal(f, g) ? EQUAL : DIFFERENT;
+}
+
+/* What the index says of a page. */
+struct found {
+	enum twin twin;
+	struct frame *keeper;
+	struct index_slot *slot; /* TWIN_PRIVATE: where the twin is listed */
+	bool is_deeper;          /* other pages have its hash */
+};
+
+/* Pages differ that have one hash: who comes later is told so by the slot of the one that was here, and that is listed
+ * anew.  If it is no keeper it does that itself, at its next visit. */
+static void mark_deeper(struct index_slot *s, struct frame *g, bool is_keeper)
+{
+	s->ppn = INDEX_DEEPER;
+	if (!is_keeper)
+		return;
+	go_deeper(&g->link.merge, g);
+	index_put(g->link.merge.hash, g);
+}
+
+/* One slot of f's hash.  True: it names a twin. */
+static bool look_at_slot(const struct frame *f, const struct merge_note *n, struct index_slot *s,
+                         struct found *found)
+{
+	struct frame *g = frame_in(frame_map(), s->ppn);
+	enum compared c;
+	bool is_keeper;
+
+	if (s->ppn == INDEX_DEEPER) {
+		found->is_deeper |= !n->is_deep;
+		return false;
+	}
+	if (g == f) {
+		found->twin = TWIN_SELF;
+		return false;
+	}
 	if (g->class != FRAME_COUNTED && g->class != FRAME_BLOCK)
 		return false;
-	*is_keeper = g->class == FRAME_COUNTED && get_keeper(g);
-	if (g->link.merge.hash == hash && g->link.merge.domain == domain && twin_is_equal(f, g))
+	is_keeper = g->class == FRAME_COUNTED && get_keeper(g);
+	c = compare(f, n, g);
+	if (c == EQUAL) {
+		found->twin = is_keeper ? TWIN_KEEPER : TWIN_PRIVATE;
+		found->keeper = g;
+		found->slot = s;
 		return true;
-	if (*is_keeper)
+	}
+	if (c == DIFFERENT && !n->is_deep) {
+		mark_deeper(s, g, is_keeper);
+		found->is_deeper = true;
+	}
+	if (is_keeper)
 		frame_put(g);
 	return false;
 }
 
-NOINLINE enum twin twin_find(struct frame *f, u32 domain, struct frame **keeper)
+static struct found search(const struct frame *f, const struct merge_note *n)
 {
-	struct frame_map map = frame_map();
-	u32 hash = f->link.merge.hash;
-	struct index_bucket *b = index_bucket(hash);
-	enum twin found = TWIN_NONE;
-	bool is_keeper;
+	struct found found = { .twin = TWIN_NONE };
+	struct index_bucket *b = index_bucket(n->hash, 0);
 
-	for (u32 k = 0; b && k < INDEX_SLOTS; k++) {
-		struct frame *g = frame_in(map, b->slot[k].ppn);
-
-		if (b->slot[k].hash != hash)
-			continue;
-		if (g == f) {
-			found = TWIN_SELF;
-			continue;
-		}
-		if (!is_twin(f, g, hash, domain, &is_keeper))
-			continue;
-		if (is_keeper) {
-			*keeper = g;
-			return TWIN_KEEPER;
-		}
-		b->slot[k].ppn = frame_ppn(f); /* and that one will look for f */
-		return TWIN_PRIVATE;
-	}
-	if (b && found == TWIN_NONE)
-		index_put(b, hash, f);
+	for (u32 nth = 0; b; b = nth++ == 0 && index_is_full(b) ? index_bucket(n->hash, 1) : NULL)
+		for (u32 k = 0; k < INDEX_SLOTS; k++)
+			if (b->slot[k].hash == n->hash && look_at_slot(f, n, &b->slot[k], &found))
+				return found;
 	return found;
 }
 
-struct frame *twin_find_keeper(const struct frame *f, u32 hash, u32 domain)
+NOINLINE enum twin twin_find(struct frame *f, struct frame **keeper)
 {
-	struct index_bucket *b = index_bucket(hash);
-	bool is_keeper;
+	struct merge_note *n = &f->link.merge;
+	struct found found = search(f, n);
 
-	for (u32 k = 0; b && k < INDEX_SLOTS; k++) {
-		struct frame *g = frame_in(frame_map(), b->slot[k].ppn);
-
-		if (b->slot[k].hash != hash || !is_twin(f, g, hash, domain, &is_keeper))
-			continue;
-		if (is_keeper)
-			return g;
+	if (found.twin < TWIN_PRIVATE && found.is_deeper) {
+		go_deeper(n, f);
+		found = search(f, n);
 	}
-	return NULL;
+	if (found.twin == TWIN_KEEPER)
+		*keeper = found.keeper;
+	else if (found.twin == TWIN_PRIVATE)
+		found.slot->ppn = frame_ppn(f); /* and that one will look for f */
+	else if (found.twin == TWIN_NONE && index_bucket(n->hash, 0))
+		index_put(n->hash, f);
+	return found.twin;
+}
+
+struct frame *twin_find_keeper(const struct frame *f, u32 domain, struct merge_note *n)
+{
+	struct found found;
+
+	*n = twin_note(f, domain);
+	found = search(f, n);
+	if (found.twin < TWIN_PRIVATE && found.is_deeper) {
+		go_deeper(n, f);
+		found = search(f, n);
+	}
+	return found.twin == TWIN_KEEPER ? found.keeper : NULL;
+}
+
+void twin_list_keeper(struct frame *f)
+{
+	u32 hash = f->link.merge.hash, ppn = frame_ppn(f);
+	struct index_bucket *b = index_bucket(hash, 0);
+
+	for (u32 nth = 0; b; b = nth++ == 0 ? index_bucket(hash, 1) : NULL)
+		for (u32 k = 0; k < INDEX_SLOTS; k++)
+			if (b->slot[k].hash == hash && b->slot[k].ppn == ppn)
+				return;
+	if (hash && index_bucket(hash, 0))
+		index_put(hash, f);
 }

@@ -62,7 +62,5 @@ struct merge_policy dedup_merge_policy(const struct space *s, const struct vm_po
 
 void dedup_apply(struct space *s, const struct vm_policy *p)
 {
-	lock_acquire(&s->lock);
-	s->merge = dedup_merge_policy(s, p);
-	lock_release(&s->lock);
+	scan_set_policy(s, dedup_merge_policy(s, p));
 }

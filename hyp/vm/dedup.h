@@ -28,7 +28,7 @@ const char *dedup_domain_name(u8 domain);
  * later share with nobody. */
 struct merge_policy dedup_merge_policy(const struct space *s, const struct vm_policy *p);
 
-/* Takes effect at once; what has been merged stays so. */
+/* Takes effect at once, see scan_set_policy(). */
 void dedup_apply(struct space *s, const struct vm_policy *p);
 
 #endif

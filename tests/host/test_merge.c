@@ -117,6 +117,48 @@ static void test_collisions_are_compared(void **state)
 	merge_end(&a, &b);
 }
 
+#define N_ALIKE 60U
+
+/* Pages that differ in one word only, which the hash does not look at most often; each has one twin. */
+static void test_pages_that_hash_alike(void **state)
+{
+	(void)state;
+	merge_start(&a, &b);
+	for (u32 k = 0; k < N_ALIKE; k++) {
+		mm_store(0, &a, MM_PAGE(k) + 8 + k * 64, 5);
+		mm_store(0, &b, MM_PAGE(N_ALIKE - k) + 8 + k * 64, 5);
+	}
+	merge_passes(2 * SETTLED);
+	for (u32 k = 0; k < N_ALIKE; k++)
+		assert_true(merge_is_one(&a, k, &b, N_ALIKE - k));
+	mm_audit();
+	for (u32 k = 0; k < N_ALIKE; k++)
+		assert_int_equal(mm_load(1, &b, MM_PAGE(N_ALIKE - k) + 8 + k * 64), 5);
+	merge_end(&a, &b);
+}
+
+/* A page that comes when its likes have been merged already. */
+static void test_one_more_that_hashes_alike(void **state)
+{
+	(void)state;
+	merge_start(&a, &b);
+	for (u32 k = 0; k < 2; k++) {
+		mm_store(0, &a, MM_PAGE(k) + 8, 5);
+		mm_store(0, &b, MM_PAGE(k) + 8, 5);
+	}
+	merge_passes(SETTLED);
+	for (u32 k = 2; k < N_ALIKE; k++)
+		mm_store(0, &a, MM_PAGE(k) + 8 * k, 5);
+	merge_passes(SETTLED);
+	mm_store(0, &b, MM_PAGE(7) + 8, 5);
+	mm_store(0, &b, MM_PAGE(8) + 8 * 50, 5);
+	merge_passes(SETTLED);
+	assert_true(merge_is_one(&a, 0, &b, 7));
+	assert_true(merge_is_one(&a, 50, &b, 8));
+	mm_audit();
+	merge_end(&a, &b);
+}
+
 /* ---- what does not ---- */
 
 static void test_policies(void **state)
@@ -141,6 +183,39 @@ static void test_policies(void **state)
 	merge_passes(SETTLED);
 	assert_true(merge_is_one(&a, 1, &b, 1));
 	assert_false(merge_is_one(&a, 1, &c, 1)); /* another domain */
+	mm_audit();
+	space_fini(&c);
+	merge_end(&a, &b);
+}
+
+/* Nothing that a space holds is found any more by the domain that it has left, or by itself in the new one with
+ * what it left behind. */
+static void test_change_of_domain(void **state)
+{
+	struct frame *kept;
+
+	(void)state;
+	merge_start(&a, &b);
+	merge_space(&c, 2);
+	mm_store(0, &a, MM_PAGE(0), 5); /* merged */
+	mm_store(0, &b, MM_PAGE(0), 5);
+	mm_store(0, &a, MM_PAGE(1), 6); /* listed */
+	merge_passes(SETTLED);
+	kept = merge_frame(&a, 0);
+	assert_ptr_equal(kept, merge_frame(&b, 0));
+	fake_hart = SCANNER;
+	scan_set_policy(&a, c.merge);
+	fake_hart = 0;
+	mm_store(0, &b, MM_PAGE(1), 5);
+	mm_store(0, &b, MM_PAGE(2), 6);
+	mm_store(0, &c, MM_PAGE(0), 6);
+	merge_passes(SETTLED);
+	assert_ptr_not_equal(merge_frame(&b, 1), kept);
+	assert_false(merge_is_one(&a, 1, &b, 2));
+	assert_int_equal(frame_refs(merge_frame(&b, 2)), 1);
+	assert_false(frame_is_keeper(merge_frame(&b, 2))); /* no trace of a twin */
+	assert_true(merge_is_one(&a, 1, &c, 0));
+	assert_int_equal(frame_refs(kept), 2); /* what was merged stays so */
 	mm_audit();
 	space_fini(&c);
 	merge_end(&a, &b);
@@ -453,6 +528,26 @@ static void test_crowded_keeper(void **state)
 	merge_end(&a, &b);
 }
 
+/* Nor is a table copied that names it. */
+static void test_crowded_keeper_in_a_shared_table(void **state)
+{
+	struct frame *f = lonely_keeper();
+	struct space child;
+
+	(void)state;
+	space_fork(&child, &a);
+	atomic_store(&f->count, FRAME_MERGED | FRAME_REFS_MAX);
+	fake_hart = 0;
+	assert_int_equal(space_fault(&child, GPA(MM_PAGE(1)), ACCESS_WRITE), ERR_NOMEM);
+	assert_int_equal(atomic_load(&f->count), FRAME_MERGED | FRAME_REFS_MAX);
+	atomic_store(&f->count, FRAME_MERGED | 1);
+	mm_store(0, &child, MM_PAGE(1), 8);
+	assert_int_equal(frame_refs(f), 2);
+	mm_audit();
+	space_fini(&child);
+	merge_end(&a, &b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -460,7 +555,10 @@ int main(void)
 		cmocka_unit_test(test_back_to_template),
 		cmocka_unit_test(test_equal_pages),
 		cmocka_unit_test(test_collisions_are_compared),
+		cmocka_unit_test(test_pages_that_hash_alike),
+		cmocka_unit_test(test_one_more_that_hashes_alike),
 		cmocka_unit_test(test_policies),
+		cmocka_unit_test(test_change_of_domain),
 		cmocka_unit_test(test_recycled_frame),
 		cmocka_unit_test(test_reserved_space),
 		cmocka_unit_test(test_dirty_pages),
@@ -473,6 +571,7 @@ int main(void)
 		cmocka_unit_test(test_keeper_freed_by_its_last_user),
 		cmocka_unit_test(test_keeper_found_while_its_owner_writes),
 		cmocka_unit_test(test_crowded_keeper),
+		cmocka_unit_test(test_crowded_keeper_in_a_shared_table),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

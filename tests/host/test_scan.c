@@ -194,6 +194,34 @@ static void test_no_memory_for_an_index(void **state)
 	merge_end(&a, &b);
 }
 
+/* When guests want its memory the index goes; what was merged is found again by the next one. */
+static void test_index_is_given_back(void **state)
+{
+	(void)state;
+	merge_start(&a, &b);
+	mm_store(0, &a, MM_PAGE(0), 5);
+	mm_store(0, &b, MM_PAGE(0), 5);
+	mm_store(0, &a, MM_PAGE(1), 6);
+	merge_passes(SETTLED);
+	assert_true(index_bytes() > 0);
+	fake_hart = SCANNER;
+	mm_eat(FRAME_FOR_GUEST, UINT64_MAX);
+	assert_true(space_relieve());
+	fake_hart = 0;
+	assert_int_equal(index_bytes(), 0);
+	merge_passes(SETTLED);
+	assert_int_equal(index_bytes(), 0); /* memory is as short as before */
+	mm_uneat();
+	mm_store(0, &b, MM_PAGE(1), 5);
+	mm_store(0, &b, MM_PAGE(2), 6);
+	merge_passes(SETTLED);
+	assert_true(index_bytes() > 0);
+	assert_true(merge_is_one(&b, 1, &a, 0) && merge_is_one(&b, 1, &b, 0));
+	assert_true(merge_is_one(&b, 2, &a, 1));
+	mm_audit();
+	merge_end(&a, &b);
+}
+
 static void history_without(u64 nth)
 {
 	u64 found;
@@ -234,6 +262,7 @@ int main(void)
 		cmocka_unit_test(test_unmerge),
 		cmocka_unit_test(test_index_grows),
 		cmocka_unit_test(test_no_memory_for_an_index),
+		cmocka_unit_test(test_index_is_given_back),
 		cmocka_unit_test(test_every_allocation_fails_once),
 	};
 
