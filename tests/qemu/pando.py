@@ -79,11 +79,12 @@ class Screen:
 class Pando:
     """One QEMU with Pando in it. Use as a context manager: it ends with the block, whatever happens."""
 
-    def __init__(self, bundle, name, harts=2, mem="512M", cpu="", qemu=QEMU, machine="", icount=False, extra=()):
+    def __init__(self, bundle, name, harts=2, mem="512M", cpu="", qemu=QEMU, machine="", icount=False, extra=(), control=None):
         command = [TOP / "scripts/qemu", "--qemu", qemu, "--harts", str(harts), "--mem", mem, "--bundle", str(bundle)]
         command += ["--cpu", cpu] if cpu else []
         command += ["--machine", machine] if machine else []
         command += ["--icount"] if icount else []
+        command += ["--control", str(control)] if control else []
         command += ["--", *extra] if extra else []
         self.name = name
         self.screen = Screen()
