@@ -211,7 +211,7 @@ static const struct {
 	{ SNAPSHOT_SLOT, 0, 0, RAM + PAGE_SIZE,
 	  "broken: memory at 0x80001000: no memory of the VM" },
 	{ SNAPSHOT_SLOT, 0, 1, 2, "broken: memory at 0x80000000: makes no sense" },
-	{ SNAPSHOT_SLOT, 0, 2, 3, "broken: memory at 0x80000000: length" },
+	{ SNAPSHOT_SLOT, 0, 2, UINT64_MAX, "broken: memory at 0x80000000: length" },
 	{ SNAPSHOT_SLOT, 0, 0, RAM + 2 * BLOCK_SIZE,
 	  "broken: memory at 0x80200000: comes too late" },
 	{ SNAPSHOT_LAST, 0, 0, 3, "broken: end: number of sections" },
