@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """This terminal on a socket that is a console: keys go there one by one, Ctrl-] comes back. Without a terminal, stdin is sent, and what
-comes is written until a second has passed after the last of it."""
+comes is written until two seconds have passed after the last of it."""
 
 import asyncio
 import contextlib
 import os
 import sys
 import termios
+import time
 import tty
 
 from . import ports
 from .errors import PandoError
 
 DETACH = b"\x1d"  # Ctrl-]
-LINGER = 1.0  # seconds
+LINGER = 2.0  # seconds
 
 
 @contextlib.contextmanager
@@ -30,7 +31,19 @@ def raw_terminal():
         termios.tcsetattr(0, termios.TCSADRAIN, saved)
 
 
-async def read_keys(writer, is_terminal):
+class Heard:
+    """When the last bytes have come."""
+
+    def __init__(self):
+        self.at = time.monotonic()
+
+    async def silence(self):
+        self.at = max(self.at, time.monotonic())
+        while (left := self.at + LINGER - time.monotonic()) > 0:
+            await asyncio.sleep(left)
+
+
+async def read_keys(writer, heard, is_terminal):
     """stdin to the socket, until its end or Ctrl-]."""
     loop = asyncio.get_running_loop()
     while True:
@@ -39,21 +52,23 @@ async def read_keys(writer, is_terminal):
             writer.write(data[: data.index(DETACH)])
             return
         if not data:
-            await asyncio.sleep(LINGER)
+            await heard.silence()
             return
         writer.write(data)
         await writer.drain()
 
 
-async def show(reader):
+async def show(reader, heard):
     while data := await reader.read(65536):
+        heard.at = time.monotonic()
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
 
 
 async def bridge(reader, writer, is_terminal):
     """Both directions until one ends."""
-    tasks = [asyncio.ensure_future(read_keys(writer, is_terminal)), asyncio.ensure_future(show(reader))]
+    heard = Heard()
+    tasks = [asyncio.ensure_future(read_keys(writer, heard, is_terminal)), asyncio.ensure_future(show(reader, heard))]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
