@@ -16,7 +16,7 @@ import pathlib
 import shlex
 import threading
 
-BLANK = b" \t"
+STATES = ("new", "running", "paused", "template", "off", "dying")
 VM = {"state": "template", "vcpus": 1, "ram": 128 << 20, "private": 0, "shared": 80 << 20, "merged": 0, "tables": 4096}
 
 
@@ -186,7 +186,12 @@ class Fake:
         return {}, None
 
     async def do_vms(self, _port, _words, _payload):
-        return {"vms": list(self.vms.values()), "summary": {"n": len(self.vms)}}, None
+        summary = {state: sum(vm["state"] == state for vm in self.vms.values()) for state in STATES}
+        summary |= {key: sum(vm.get(key, 0) for vm in self.vms.values()) for key in ("private", "tables")}
+        return {"vms": list(self.vms.values()), "summary": {"n": len(self.vms)} | summary}, None
+
+    async def do_stat(self, _port, _words, _payload):
+        return {"memory": {"total": 1 << 30, "free": 900 << 20}, "vms_alive": len(self.vms)}, None
 
     async def do_mem(self, _port, _words, _payload):
         return {"total": 1 << 30, "free": 900 << 20, "classes": [{"name": "free", "frames": 230400, "bytes": 900 << 20}]}, None

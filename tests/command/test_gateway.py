@@ -197,6 +197,7 @@ def test_metrics(serve, fake):
         'pando_call_breaks_total{class="copy",function_name="hello"} 24.0',
         'pando_vms{state="template"} 1.0',
         'pando_memory_bytes{kind="private"} 4096.0',
+        'pando_memory_bytes{kind="total"} 1.073741824e+09',
         "pando_up 1.0",
     ):
         assert line in text, line

@@ -92,10 +92,16 @@ class AsyncPando:
         and what descends from it."""
         return (await self.figures("vms", *([name] if name else []))).get("vms", [])
 
+    async def summary(self):
+        """{"n", "running", "template", ..., "private", "tables"}: VMs by state, and their memory."""
+        return (await self.figures("vms", "-s")).get("summary", {})
+
     async def stat(self, vm=None):
+        """Exits, breaks and times of a VM, or of the machine with its harts, memory and VMs."""
         return await self.figures("stat", *([vm] if vm else []))
 
     async def mem(self, vm=None):
+        """Where the memory is: {"total", "free", "classes", "families", ...}, or one VM's share. All VMs stand still for the count."""
         return await self.figures("mem", *([vm] if vm else []))
 
     async def dedup(self, *words):

@@ -52,15 +52,14 @@ async def status(context):
     if found is None:
         return Result(data, f"no Pando is running in {context.directory}: start one with `pando up`", status=NOT_RUNNING)
     pando = await context.pando()
-    version, vms, functions = await pando.version(), await pando.vms(), await pando.functions()
+    version, vms, functions = await pando.version(), await pando.summary(), await pando.functions()
     up_for = time.time() - found.started
     data |= {"pid": found.pid, "harts": found.harts, "mem": found.mem, "bundle": found.bundle, "seconds": up_for, **version}
-    data |= {"vms": len(vms), "functions": [function["name"] for function in functions]}
-    private = sum(vm.get("private") or 0 for vm in vms)
+    data |= {"vms": vms, "functions": [function["name"] for function in functions]}
     text = [
         f"Pando {version['pando']} in {context.directory}: process {found.pid}, up for {up_for:.0f} s, {found.harts} harts, {found.mem}",
         f"bundle {found.bundle}",
-        f"{len(vms)} VMs, {size(private)} private",
+        f"{vms['n']} VMs, {size(vms['private'])} private, {size(vms['tables'])} of tables",
         f"{len(functions)} functions" + "".join(f" {name}" for name in data["functions"]),
     ]
     return Result(data, "\n".join(text))

@@ -41,7 +41,6 @@ def relayed(name, text, *arguments, words=None):
 relayed("stat", "exits, breaks and times, of one VM or of all", ANY_VM)
 relayed("vcpus", "what each vCPU does", ANY_VM)
 relayed("mem", "where the memory is", ANY_VM)
-relayed("harts", "what each hart does")
 relayed("pages", "the pages that a VM alone has", VM)
 relayed("policy", "how Pando treats a VM, or change it", VM, arg("set", nargs="*", metavar="NAME=WORD", help="such as dedup=family"))
 relayed("dedup", "the merge scanner", arg("words", nargs="*", metavar="WORD", help="status, on, off, once, rate=1%%, unmerge VM"), words=["status"])

@@ -6,9 +6,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from . import timeline
-from .errors import PandoError
 
 SECONDS = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+STATES = ("new", "running", "paused", "template", "off", "dying")
 PAGES = (5, 10, 20, 50, 100, 200, 500, 1000, 5000)
 
 
@@ -65,27 +65,19 @@ class Metrics:
         self.up.set(0)
         if pando is None:
             return
-        functions, vms = await pando.functions(), await pando.vms()
+        functions, summary, machine = await pando.functions(), await pando.summary(), await pando.stat()
         self.up.set(1)
         for function in functions:
             name = function["name"]
-            self.replicas.labels(name).set(max(1, function.get("ready", 0)))
+            self.replicas.labels(name).set(max(1, function["ready"]))
             for gauge, key in ((self.running, "running"), (self.queued, "queued"), (self.ready, "ready")):
-                gauge.labels(name).set(function.get(key, 0))
-        states = {"running": 0, "template": 0}
-        for vm in vms:
-            states[vm["state"]] = states.get(vm["state"], 0) + 1
-        for state, count in states.items():
-            self.vms.labels(state).set(count)
+                gauge.labels(name).set(function[key])
+        for state in STATES:
+            self.vms.labels(state).set(summary[state])
         for kind in ("private", "tables"):
-            self.memory.labels(kind).set(sum(vm.get(kind) or 0 for vm in vms))
-        try:
-            memory = (await pando.stat()).get("memory") or {}
-        except PandoError:
-            return
+            self.memory.labels(kind).set(summary[kind])
         for kind in ("total", "free"):
-            if isinstance(memory.get(kind), int):
-                self.memory.labels(kind).set(memory[kind])
+            self.memory.labels(kind).set(machine["memory"][kind])
 
     def text(self):
         """(bytes, content type)"""
