@@ -82,6 +82,8 @@ void snapshot_config(struct fields *f, struct snapshot_config *c)
 	fields_u8(f, "policy memory", &c->policy.memory, MEMORY_RESERVE);
 	fields_u8(f, "policy nomem", &c->policy.nomem, NOMEM_KILL);
 	fields_u8(f, "policy dedup", &c->policy.dedup, DEDUP_WITH_DOMAIN);
+	fields_u8(f, "policy secure", &c->policy.secure, SECURE_ON);
+	_Static_assert(sizeof(c->policy) == 6, "a policy that is not in the file");
 	fields_bytes(f, c->domain, sizeof(c->domain));
 	fields_check(f, "domain", c->domain[sizeof(c->domain) - 1] == 0);
 	fields_u64(f, &c->frozen_time, ANY);

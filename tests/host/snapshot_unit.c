@@ -126,6 +126,7 @@ struct vm *snapshot_random_template(u32 n_vcpus, u32 n_pages)
 	vm->policy.time = fake_random() % 2;
 	vm->policy.nomem = fake_random() % 2;
 	vm->policy.dedup = fake_random() % 4;
+	vm->policy.secure = fake_random() % 2;
 	vm->generation = (u32)(fake_random() % 1000);
 	if (vm->policy.dedup == DEDUP_WITH_DOMAIN)
 		assert_int_equal(dedup_domain("a-domain", &vm->policy.domain), ERR_OK);

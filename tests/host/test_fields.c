@@ -88,7 +88,7 @@ static void test_wrong(void **state)
 		write_one(bytes);
 		bytes[cases[i].at] = cases[i].value;
 		assert_string_equal(read_back(bytes, THING_LEN, &t), cases[i].bad);
-		assert_true(t.number <= 1000 && t.small <= 7);
+		assert_true(t.word == 0x5678 && t.number <= 1000 && t.small <= 7);
 	}
 	write_one(bytes);
 	for (u32 len = 0; len <= THING_LEN + 8; len++)
