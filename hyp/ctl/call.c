@@ -159,8 +159,11 @@ static void release_vm(struct call *call)
 	bool is_sound = e == ERR_OK || e == ERR_FUNCTION || e == ERR_TOOLONG;
 
 	leave_vm(call);
-	if (is_sound && call->mode == CALL_RESET)
+	if (is_sound && call->mode == CALL_RESET) {
 		is_sound = vm_reset(vm) == ERR_OK;
+		vm->is_prepared = false;
+		vm->n_ahead = 0;
+	}
 	if (is_sound && call->mode != CALL_FRESH)
 		function_keep_vm(call->function, vm, call->mode == CALL_KEEP);
 	else
@@ -392,6 +395,8 @@ static void answered(struct call *call)
 	lock_release(&vm->dev_lock);
 	note_breaks(call);
 	call->function->n_spoilt = 0;
+	call->n_ahead = vm->n_ahead;
+	function_learn(call->function, vm);
 	e = fetch_result(call, len);
 	finish(call, e != ERR_OK ? e : error_of(status));
 	release_vm(call);

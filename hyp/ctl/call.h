@@ -50,6 +50,7 @@ struct call {
 	struct call_times t;
 	u64 breaks[BREAK_N_CLASSES]; /* of its VM; while it is at work: before the call */
 	u64 payload_len;             /* announced */
+	u32 n_ahead;                 /* pages that its VM had before it wanted them */
 	u64 n_pulled;                /* of the result, by whoever fetches it */
 	u64 len;                     /* bytes here: of the payload, later of the result */
 	struct blob blob; /* where they are if they are more than CALL_SMALL in the end */

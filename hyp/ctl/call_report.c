@@ -108,6 +108,7 @@ static void put_figures(struct json *j, const struct call *call)
 	json_end_object(j);
 	json_u64(j, "private_pages", private_pages(call));
 	json_u64(j, "table_frames", table_frames(call));
+	json_u64(j, "ahead", call->n_ahead);
 }
 
 /* Whoever wants figures does not want them twice. */

@@ -40,6 +40,18 @@ static enum err find(struct cmd *c, const char *name, struct function **f)
 
 /* function */
 
+static enum err take_writeset(struct cmd *c, bool *on)
+{
+	const char *word = cmd_take_value(c, "writeset=");
+
+	if (word == NULL)
+		return ERR_OK;
+	*on = strcmp(word, "on") == 0;
+	return *on || strcmp(word, "off") == 0
+	               ? ERR_OK
+	               : cmd_fail(c, ERR_INVAL, "writeset= wants on or off");
+}
+
 static enum err take_policy(struct cmd *c, struct function_policy *p)
 {
 	u64 n_warm = 0, max = FUNCTION_CALLS;
@@ -52,6 +64,8 @@ static enum err take_policy(struct cmd *c, struct function_policy *p)
 		e = take_number(c, "max=", 1, FUNCTION_CALLS_MAX, &max);
 	if (e == ERR_OK)
 		e = take_number(c, "timeout=", 1, TIMEOUT_MS_MAX, &p->timeout_ms);
+	if (e == ERR_OK)
+		e = take_writeset(c, &p->copies_ahead);
 	p->n_warm = (u32)n_warm;
 	p->max = (u32)max;
 	return e;
@@ -59,7 +73,9 @@ static enum err take_policy(struct cmd *c, struct function_policy *p)
 
 static enum err set(struct cmd *c)
 {
-	struct function_policy p = { .mode = CALL_FRESH, .timeout_ms = FUNCTION_TIMEOUT_MS };
+	struct function_policy p = { .mode = CALL_FRESH,
+		                     .timeout_ms = FUNCTION_TIMEOUT_MS,
+		                     .copies_ahead = true };
 	const char *template = cmd_take_value(c, "template=");
 	enum err e = take_policy(c, &p);
 	struct vm *vm;
@@ -69,7 +85,7 @@ static enum err set(struct cmd *c)
 	if (c->n_args != 2 || template == NULL)
 		return cmd_fail(
 			c, ERR_INVAL,
-			"usage: function set NAME template=VM [mode=] [warm=] [max=] [timeout=]");
+			"usage: function set NAME template=VM [mode=] [warm=] [max=] [timeout=] [writeset=]");
 	if (!name_is_plain(c->arg[1]))
 		return cmd_fail(c, ERR_INVAL, "a function's name: 1 to %u of A-Za-z0-9._-",
 		                NAME_PLAIN_LEN - 1);
@@ -271,8 +287,8 @@ static enum err run_invoke(struct cmd *c)
 
 static const struct command commands[] = {
 	{ "function",
-	  "set NAME template=VM [mode=fresh|reset|keep] [warm=K] [max=N] [timeout=MS] | rm NAME | list",
-	  "functions: templates whose clones serve calls", 1, 7, run_function },
+	  "set NAME template=VM [mode=fresh|reset|keep] [warm=K] [max=N] [timeout=MS] [writeset=on|off] | rm NAME | list",
+	  "functions: templates whose clones serve calls", 1, 8, run_function },
 	{ "invoke", "NAME [mode=] [timeout=] [TEXT | +LENGTH]", "call a function", 1, CMD_WORDS_MAX,
 	  run_invoke },
 };

@@ -44,6 +44,7 @@ void function_put(struct function *f)
 	if (--f->refs > 0)
 		return;
 	assert(!f->is_listed && f->n_idle == 0 && f->n_running == 0 && f->n_waiting == 0);
+	writeset_forget(&f->writeset);
 	pool_free(&records, f);
 }
 
@@ -74,6 +75,39 @@ void function_drop_vm(struct vm *vm)
 	else
 		vm_kill(vm);
 	vm_put(vm);
+}
+
+/* Once it has served calls it has what it wants. */
+static void prepare(struct function *f, struct vm *vm)
+{
+	if (!f->policy.copies_ahead || !writeset_is_learned(&f->writeset))
+		return;
+	vm->n_ahead = writeset_copy(&f->writeset, vm);
+	vm->is_prepared = true;
+}
+
+/* Those that have been reset, up to `n` of them; returns how many. */
+static u32 prepare_idle(struct function *f, u32 n)
+{
+	u32 done = 0;
+	struct vm *vm;
+
+	if (!f->policy.copies_ahead || !writeset_is_learned(&f->writeset))
+		return 0;
+	TAILQ_FOREACH (vm, &f->idle, idle) {
+		if (done == n || vm->has_served)
+			break;
+		done += !vm->is_prepared;
+		if (!vm->is_prepared)
+			prepare(f, vm);
+	}
+	return done;
+}
+
+void function_learn(struct function *f, struct vm *vm)
+{
+	if (f->policy.copies_ahead && vm->template == f->template && !vm->has_served)
+		writeset_learn(&f->writeset, vm);
 }
 
 static enum err make_vm(struct function *f, struct vm **out)
@@ -129,6 +163,8 @@ enum err function_take_vm(struct function *f, enum call_mode mode, struct vm **o
 		space_relieve();
 		e = make_vm(f, out);
 	}
+	if (e == ERR_OK)
+		prepare(f, *out);
 	return e == ERR_RESERVE ? ERR_NOMEM : e;
 }
 
@@ -150,6 +186,7 @@ void function_keep_vm(struct function *f, struct vm *vm, bool has_served)
 		put_in(f, vm, has_served);
 	else
 		function_drop_vm(vm);
+	is_wanting |= !has_served;
 }
 
 void function_vm_is_off(struct vm *vm)
@@ -174,6 +211,7 @@ static bool make_ahead(struct function *f)
 
 	if (f->n_idle >= f->policy.n_warm || f->n_spoilt >= SPOILT_MAX || make_vm(f, &vm) != ERR_OK)
 		return false;
+	prepare(f, vm);
 	if (vm_run(vm) != ERR_OK) {
 		function_drop_vm(vm);
 		return false;
@@ -197,6 +235,7 @@ void function_poll(void)
 	TAILQ_FOREACH (f, &functions, link) {
 		while (n < MADE_PER_POLL && make_ahead(f))
 			n++;
+		n += prepare_idle(f, MADE_PER_POLL - n);
 	}
 	is_wanting = n == MADE_PER_POLL;
 }
@@ -224,6 +263,7 @@ static void set_template(struct function *f, struct vm *template)
 	if (f->template == template)
 		return;
 	drop_idle(f);
+	writeset_forget(&f->writeset);
 	if (f->template != NULL)
 		vm_put(f->template);
 	f->template = template;

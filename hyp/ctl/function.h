@@ -10,6 +10,7 @@
 #define CTL_FUNCTION_H
 
 #include "ctl/names.h"
+#include "ctl/writeset.h"
 
 #define FUNCTIONS_MAX       256U
 #define FUNCTION_QUEUE_MAX  1024U
@@ -30,9 +31,10 @@ enum call_mode {
 
 struct function_policy {
 	enum call_mode mode;
-	u32 n_warm;     /* VMs that are made ahead */
-	u32 max;        /* calls that have a VM at once */
-	u64 timeout_ms; /* from a call's first instruction to its answer */
+	u32 n_warm;        /* VMs that are made ahead */
+	u32 max;           /* calls that have a VM at once */
+	u64 timeout_ms;    /* from a call's first instruction to its answer */
+	bool copies_ahead; /* VMs get the pages of the write set before they want them */
 };
 
 struct function {
@@ -45,6 +47,7 @@ struct function {
 	TAILQ_HEAD(vm_idle_list, vm)
 	idle; /* n_idle VMs that wait for work; those that have served calls come last */
 	u32 n_idle;
+	struct writeset writeset;
 	u32 n_spoilt; /* VMs that ended while they waited, since the last answer */
 	TAILQ_HEAD(call_queue, call)
 	queue; /* calls that wait for a VM, n_waiting with those whose payload is on the way */
@@ -94,7 +97,10 @@ void function_vm_is_off(struct vm *vm);
 /* `vm` was killed by somebody: as the template of functions, or as one of their idle VMs. */
 void function_killed(struct vm *vm);
 
-/* Makes VMs ahead where they are wanted: a few at a time. */
+/* A call has been answered by a VM that had served none before: the first ones tell what they write. */
+void function_learn(struct function *f, struct vm *vm);
+
+/* Makes VMs ahead where they are wanted, and prepares those that wait: a few at a time. */
 void function_poll(void);
 bool function_wants_poll(void);
 

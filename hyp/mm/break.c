@@ -431,6 +431,17 @@ enum err space_own_page(struct space *s, gpa_t gpa)
 	return fault(s, gpa, ACCESS_WRITE);
 }
 
+u32 space_own_pages(struct space *s, const u64 *gpa, u32 n)
+{
+	u32 i = 0;
+
+	lock_acquire(&s->lock);
+	while (i < n && space_has(s, GPA(gpa[i]), 1) && break_locked(s, GPA(gpa[i])) == ERR_OK)
+		i++;
+	lock_release(&s->lock);
+	return i;
+}
+
 enum err space_pin_locked(struct space *s, gpa_t gpa, enum access access, u8 **ptr)
 {
 	hpa_t hpa = frame_hpa(zero_frame);

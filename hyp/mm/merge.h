@@ -80,6 +80,10 @@ void scan_once(void);
  * nobody there finds anything of it any more. */
 void scan_set_policy(struct space *s, struct merge_policy p);
 
+/* The scanner does not look at a space that has no page of its own yet: nothing of it can be known to others.  Until its
+ * next policy. */
+void scan_spare(struct space *s);
+
 /* Memory is short: gives up what the scanner only has to go faster. */
 void scan_relieve(void);
 

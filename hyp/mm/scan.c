@@ -335,6 +335,13 @@ void scan_set_policy(struct space *s, struct merge_policy p)
 	lock_release(&scan_lock);
 }
 
+void scan_spare(struct space *s)
+{
+	lock_acquire(&s->lock);
+	s->merge.dedup = DEDUP_OFF;
+	lock_release(&s->lock);
+}
+
 void scan_relieve(void)
 {
 	if (!lock_try(&scan_lock))

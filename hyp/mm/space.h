@@ -140,6 +140,10 @@ enum err must_check space_fault(struct space *s, gpa_t gpa, enum access access);
  * caller, and is compiled into it. */
 enum err must_check space_own_page(struct space *s, gpa_t gpa);
 
+/* As stores to `n` pages would do, one after the other under one hold of the lock, until one fails; returns how many were
+ * done.  Pages of one table are best in a row. */
+u32 space_own_pages(struct space *s, const u64 *gpa, u32 n);
+
 /* The same for Pando's own access on the guest's behalf, and the address of the byte: *ptr is valid,
  * to the end of its page, while the caller holds s->lock.  A read of an absent page gives zeroes and
  * changes nothing.  ERR_STATE: a write to a template. */
