@@ -16,6 +16,7 @@ import pathlib
 import shlex
 import threading
 
+IN_FLIGHT = 256
 STATES = ("new", "running", "paused", "template", "off", "dying")
 VM = {"state": "template", "vcpus": 1, "ram": 128 << 20, "private": 0, "shared": 80 << 20, "merged": 0, "tables": 4096}
 
@@ -55,6 +56,9 @@ class Port:
         if line.split()[-1].startswith("+"):
             payload = await self.reader.readexactly(int(words.pop()[1:]))
         self.fake.seen.append((words, payload))
+        if len(self.tasks) >= IN_FLIGHT:
+            self.send({"id": number, "ok": False, "error": {"code": "busy", "message": "256 requests are in flight"}})
+            return
         task = asyncio.create_task(self.answer(number, words, payload))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
