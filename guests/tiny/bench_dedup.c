@@ -3,8 +3,9 @@
  * Memory for the merge scanner, and what a guest pays for its work, in instructions of the machine. `pages` pages are
  * filled; `copies` neighbours at a time hold the same. tests/bench/dedup.py scans while the guest sleeps, and then has it
  * load from pages and store to them. A clone (diverge=1) first stores to each page of its template, and puts back
- * what was there when it is given work.
- * Arguments: pages=1024 copies=1 diverge=0
+ * what was there when it is given work. A busy one (busy=ROUNDS) rewrites a part of its pages in each round, part after part,
+ * and computes for a while (work=INSTRUCTIONS); in the end it says how long all that took.
+ * Arguments: pages=1024 copies=1 diverge=0 busy=0 parts=1 work=0
  */
 #include "guest.h"
 
@@ -69,12 +70,31 @@ static u64 cost(bool is_store)
 	return sum / N;
 }
 
+static void be_busy(u64 rounds)
+{
+	u64 start = ticks(), len = n_pages / guest_arg("parts", 1), work = guest_arg("work", 0) / 2;
+
+	for (u64 r = 0; r < rounds; r++) {
+		u64 first = r * len % n_pages;
+
+		for (u64 i = first; i < first + len; i++)
+			for (u64 at = 0; at < PAGE; at += 8)
+				put64(area + i * PAGE + at,
+				      (i / n_copies << 32) + at + r * len / n_pages);
+		for (u64 n = work; n > 0; n--)
+			__asm__ volatile("" : "+r"(n));
+	}
+	print("BENCH busy %lu", ticks() - start);
+}
+
 static void booted(void)
 {
 	wait_key("filled");
+	be_busy(guest_arg("busy", 0));
 	print("BENCH load %lu", cost(false));
 	print("BENCH store %lu", cost(true));
-	look();
+	if (!guest_arg("busy", 0))
+		look();
 	wait_key("end");
 }
 

@@ -82,8 +82,10 @@ static enum err show_status(struct cmd *c)
 	still_end(c);
 	json_bool(c->json, "on", scan_is_on());
 	json_u64(c->json, "rate_permille", scan_rate());
-	cmd_printf(c, "dedup: %s; at most %u.%u %% of a hart while all are busy\n",
-	           scan_is_on() ? "on" : "off", scan_rate() / 10, scan_rate() % 10);
+	json_bool(c->json, "split_always", scan_splits_always());
+	cmd_printf(c, "dedup: %s; at most %u.%u %% of a hart while all are busy%s\n",
+	           scan_is_on() ? "on" : "off", scan_rate() / 10, scan_rate() % 10,
+	           scan_splits_always() ? "; splits all blocks" : "");
 	show_saved(c, &m, spent);
 	show_counters(c, &st);
 	return ERR_OK;
@@ -156,7 +158,9 @@ static enum err run_dedup(struct cmd *c)
 		return show_status(c);
 	if (strncmp(word, "rate=", strlen("rate=")) == 0)
 		return set_rate(c, word + strlen("rate="));
-	if (strcmp(word, "once") == 0)
+	if (strcmp(word, "split=worth") == 0 || strcmp(word, "split=always") == 0)
+		scan_split_always(strcmp(word, "split=always") == 0);
+	else if (strcmp(word, "once") == 0)
 		scan_once();
 	else if (strcmp(word, "on") == 0 || strcmp(word, "off") == 0)
 		scan_switch(strcmp(word, "on") == 0);
@@ -166,8 +170,8 @@ static enum err run_dedup(struct cmd *c)
 }
 
 static const struct command commands[] = {
-	{ "dedup", "[on|off|once|status|rate=PERCENT|unmerge VM]",
-	  "the merge scanner: switch it, one pass now, what it saves, how busy it may be; a VM's own frames",
+	{ "dedup", "[on|off|once|status|rate=PERCENT|split=worth|split=always|unmerge VM]",
+	  "the merge scanner: switch it, one pass now, what it saves, how busy it may be, which blocks it splits; a VM's own frames",
 	  0, 2, run_dedup },
 };
 

@@ -251,11 +251,49 @@ static bool vm_candidate(struct vm *vm, void *arg)
 	return true;
 }
 
-void command_candidates(bool is_first, void (*found)(const char *name, void *arg), void *arg)
+#define USAGE_WORD_LEN 16U
+
+/* The words in small letters of a usage: "on" and "rate=" of "[on|rate=PERCENT]". */
+static void usage_words(const char *usage, const struct finder *f)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz-=";
+	char word[USAGE_WORD_LEN];
+
+	while (*usage) {
+		size_t len = strspn(usage, letters);
+
+		if (len > 0 && len < sizeof(word)) {
+			memcpy(word, usage, len);
+			word[len] = 0;
+			f->found(word, f->arg);
+		}
+		usage += len;
+		usage += strcspn(usage, "[| ");
+		usage += strspn(usage, "[| ");
+	}
+}
+
+static void command_words(const char *line, const struct finder *f)
+{
+	char name[USAGE_WORD_LEN];
+	size_t len = strcspn(line, " ");
+	const struct command *command;
+
+	if (len >= sizeof(name))
+		return;
+	memcpy(name, line, len);
+	name[len] = 0;
+	command = command_find(name);
+	if (command)
+		usage_words(command->args, f);
+}
+
+void command_candidates(const char *line, void (*found)(const char *name, void *arg), void *arg)
 {
 	struct finder f = { found, arg };
 
-	if (!is_first) {
+	if (*line) {
+		command_words(line, &f);
 		vm_for_each(vm_candidate, &f);
 		for (u32 i = 0; i < boot_images.n_vms; i++) {
 			const char *name = boot_images.vm[i].config.name;

@@ -146,8 +146,8 @@ char *cmd_take_value(struct cmd *c, const char *key);
 /* The words from the first-th on with single blanks between them, as many as fit; returns their length. */
 u32 cmd_join_words(const struct cmd *c, u32 first, char *text, u32 size);
 
-/* Calls `found` for each name that may stand at this place of a line: commands for the first
- * word, VMs and images for others. */
-void command_candidates(bool is_first, void (*found)(const char *name, void *arg), void *arg);
+/* Calls found() for each word that may stand behind `line`, what has been typed of it up to that word: commands if that is
+ * nothing, else what the command's usage says literally, and the names of VMs. */
+void command_candidates(const char *line, void (*found)(const char *name, void *arg), void *arg);
 
 #endif

@@ -250,7 +250,7 @@ static void complete(void)
 {
 	u32 start = sh.cursor;
 	struct completion m = { 0 };
-	char word[LINE_LEN];
+	char word[LINE_LEN], before[LINE_LEN];
 
 	while (start > 0 && sh.line[start - 1] != ' ')
 		start--;
@@ -258,7 +258,9 @@ static void complete(void)
 	memcpy(word, &sh.line[start], m.len);
 	word[m.len] = 0;
 	m.word = word;
-	command_candidates(start == 0, complete_one, &m);
+	memcpy(before, sh.line, start);
+	before[start] = 0;
+	command_candidates(before, complete_one, &m);
 	if (m.n_found == 0)
 		return;
 	if (strlen(m.common) > m.len) {
@@ -266,11 +268,11 @@ static void complete(void)
 	} else if (m.n_found > 1) {
 		put("\n");
 		m.list = true;
-		command_candidates(start == 0, complete_one, &m);
+		command_candidates(before, complete_one, &m);
 		put("\n");
 		draw();
 	}
-	if (m.n_found == 1)
+	if (m.n_found == 1 && m.common[strlen(m.common) - 1] != '=')
 		insert(" ", 1);
 }
 

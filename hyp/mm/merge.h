@@ -62,6 +62,10 @@ bool scan_is_on(void);
 void scan_set_rate(u32 permille);
 u32 scan_rate(void);
 
+/* Splits blocks whatever they hold, when they have not been written for a pass: finds all there is to find. */
+void scan_split_always(bool always);
+bool scan_splits_always(void);
+
 void scan_stats(struct merge_stats *st);
 
 /* Idle work: the next piece of a pass, if it is time for one.  Returns whether there is more now. */

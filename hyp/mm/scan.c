@@ -24,11 +24,12 @@
 #define PASS_NS        200000000UL
 #define QUIET_NS       5000000000UL
 #define CREDIT_NS      1000000UL /* a busy hart scans when it has earned this much */
+#define DIRTY_NS       400UL     /* what a cleared D bit may cost the guest: a trap */
 #define RATE_DEFAULT   10U
 #define SPLIT_FREE_MIN 64U /* frames: no table is made for a split when fewer are left */
 
 static struct spinlock scan_lock = LOCK_INIT(LOCK_SCAN);
-static _Atomic bool is_off;
+static _Atomic bool is_off, splits_always;
 static _Atomic u32 rate = RATE_DEFAULT;
 static bool has_secure;          /* scan_lock: this pass has met a space of that mode */
 static struct merge_stats stats; /* scan_lock */
@@ -87,7 +88,7 @@ static void visit_block(struct space *s, struct table *above, u32 i, bool cold)
 	}
 	stats.visited += N_ENTRIES;
 	if (frame_n_for_guests() < SPLIT_FREE_MIN ||
-	    !(s->merge.is_secure || merge_wants_split(s, first)))
+	    !(s->merge.is_secure || scan_splits_always() || merge_wants_split(s, first)))
 		return; /* in secure mode it says nothing about what the block holds */
 	t = table_split(first->link.block, FRAME_FOR_GUEST);
 	if (!t)
@@ -212,6 +213,7 @@ void scan_init(u64 seed)
 	atomic_store(&next_pass, 0);
 	atomic_store(&earned_at, 0);
 	atomic_store(&is_off, false);
+	scan_split_always(false);
 	atomic_store(&rate, RATE_DEFAULT);
 	note_pace();
 }
@@ -236,6 +238,16 @@ void scan_set_rate(u32 permille)
 u32 scan_rate(void)
 {
 	return atomic_load(&rate);
+}
+
+void scan_split_always(bool always)
+{
+	atomic_store(&splits_always, always);
+}
+
+bool scan_splits_always(void)
+{
+	return atomic_load_explicit(&splits_always, memory_order_relaxed);
 }
 
 void scan_stats(struct merge_stats *st)
@@ -264,6 +276,8 @@ bool scan_idle(void)
 /* What the busy harts have earned since earned_at, in ticks. */
 static u64 credit(u64 now)
 {
+	if (now < atomic_load(&earned_at))
+		return 0;
 	return (now - atomic_load(&earned_at)) * atomic_load(&rate) / 1000;
 }
 
@@ -279,7 +293,7 @@ u64 scan_deadline(void)
 
 void scan_busy(void)
 {
-	u64 start = time_now(), budget = time_ns_to_ticks(CREDIT_NS);
+	u64 start = time_now(), budget = time_ns_to_ticks(CREDIT_NS), n_dirty;
 
 	if (!is_due() || credit(start) < budget)
 		return;
@@ -287,9 +301,12 @@ void scan_busy(void)
 	atomic_store(&earned_at, start);
 	if (!lock_try(&scan_lock))
 		return;
+	n_dirty = stats.dirty;
 	while (time_now() - start < budget && step())
 		continue;
-	atomic_store(&earned_at, time_now());
+	/* What guests have to pay for it comes off what may be spent. */
+	n_dirty = (stats.dirty - n_dirty) * 1000 / u64_max(atomic_load(&rate), 1);
+	atomic_store(&earned_at, time_now() + time_ns_to_ticks(n_dirty * DIRTY_NS));
 	lock_release(&scan_lock);
 }
 

@@ -40,6 +40,8 @@ struct table {
 	u64 given[BITMAP_WORDS];    /* level 0: pages that the merge scanner has taken away */
 	bool has_keepers;        /* level 0: leaves may name frames that the scanner has merged */
 	u8 rest;                 /* level 0: passes for which the scanner leaves it alone */
+	u8 heat;                 /* level 0: visits in a row that have found most of it written */
+	u16 n_dirty;             /* level 0: found so by this visit */
 	struct table *reap_next; /* in the reap list, from count 0 on */
 	u64 retired;             /* when it got there (mm/tlb.h) */
 	u32 audit;               /* the audit's own count, and the mark of usage_add() */

@@ -36,6 +36,15 @@ def per_page(one, of="visited"):
     return one["instructions"] / one[of]
 
 
+BUSY = {
+    # Rewritten over and over; rewritten a little at a time, so that there is always something that seems to rest, and equal
+    # pages meet: bootargs, words
+    "all": (f"pages={PAGES} busy=120", "rewrites 32 MiB over and over"),
+    "some": (f"pages={PAGES} copies={COPIES} busy=160 parts=64 work=30000000", "rewrites 32 MiB of equal pages, 512 KiB at a time, once in two seconds"),
+}
+EIGHT, EIGHT_PAGES = 8, 15104  # guests of 64 MiB, all but what their images and page tables take
+
+
 class Scanned(Machine):
     """A guest that has filled its memory; nothing is scanned but by `dedup once`."""
 
@@ -114,7 +123,51 @@ def of_clones(folder, report):
         vm.quit()
 
 
+def of_eight(folder, report):
+    """Eight that were booted separately and hold the same, each page another."""
+    with Machine(bundle(folder, "bench_dedup", "64M", f"pages={EIGHT_PAGES}", dedup="domain:eight"), "dedup eight") as vm:
+        vm.run("dedup off", LIMIT)
+        vm.run(f"boot t -n {EIGHT}", LIMIT)
+        names = ["t"] + [f"t-{n}" for n in range(2, EIGHT + 1)]
+        for name in names:
+            vm.run(f"watch {name}", LIMIT)
+        for name in names:
+            vm.stage(name, "filled")
+        start = status(vm)
+        found = passes(vm, 8)
+        end = status(vm)
+        vm.audit()
+        vm.quit()
+    spent, merged, visited = (end[word] - start[word] for word in ("instructions", "merged", "visited"))
+    report.add("dedup-eight-found", f"{EIGHT} equal guests of 64 MiB: share of the pages of seven that are merged", merged / (EIGHT_PAGES * (EIGHT - 1)) * 100, 100, unit="%", at_least=True)
+    report.add("dedup-eight", "all of it: eight passes, with the growth of the index", spent, peer=13_200_000_000)
+    report.add("dedup-eight-merged", "of that, for each page that was merged", spent / merged, peer=115_000)
+    report.add("dedup-eight-visited", "the same for each page visited", spent / visited)
+    report.add("dedup-eight-again", "page of it, when nothing has changed", per_page(found[-1]), 12, 1170)
+    report.add("dedup-eight-net", "bytes saved, less the index", end["net"], unit="B")
+
+
+def of_busy(folder, report):
+    """Time is instructions here, so a slowdown is what the scanner and its traps take."""
+    for name, (bootargs, words) in BUSY.items():
+        took = {}
+        for switch in ("off", "on"):
+            with Machine(bundle(folder, "bench_dedup", "64M", bootargs, dedup="family"), f"dedup busy {name} {switch}") as vm:
+                vm.run("dedup off", LIMIT)
+                vm.run("boot t", LIMIT)
+                vm.run("watch t", LIMIT)
+                vm.stage("t", "filled")
+                vm.run(f"dedup {switch}", LIMIT)  # and begins at once
+                vm.press("t")
+                took[switch] = int(vm.line(r"BENCH busy (\d+)", LIMIT)[1])
+                vm.quit()
+        slower = (took["on"] / took["off"] - 1) * 100
+        report.add(f"dedup-busy-{name}", f"slowdown of a guest that {words}", slower, 2, unit="%")
+
+
 def run(folder, report):
     of_distinct(folder, report)
     of_equal(folder, report)
+    of_eight(folder, report)
+    of_busy(folder, report)
     of_clones(folder, report)

@@ -141,6 +141,11 @@ static void test_dedup_switches(void **state)
 		assert_has(fake_type(line), "error: rate= wants 0 to 100 % of a hart");
 	}
 	assert_int_equal(scan_rate(), 1000);
+	fake_type("dedup split=always\r");
+	assert_has(fake_type("dedup\r"), " of a hart while all are busy; splits all blocks\n");
+	fake_type("dedup split=worth\r");
+	assert_false(scan_splits_always());
+	assert_has(fake_type("dedup split=no\r"), "error: no \"split=no\"; try help dedup");
 	fake_type("dedup rate=1\r");
 	fake_type("dedup on\r");
 	assert_true(scan_is_on());

@@ -63,6 +63,9 @@ static void test_blocks(void **state)
 	merge_passes(SETTLED);
 	assert_int_equal(merge_stats_now().split, 1);
 	assert_int_equal(merge_stats_now().zero, N_ENTRIES / 2);
+	scan_split_always(true);
+	merge_passes(2);
+	assert_int_equal(merge_stats_now().split, 2);
 	assert_int_equal(mm_load(1, &a, RAM + BLOCK_SIZE + 8), BIT(30) + 1);
 	assert_int_equal(mm_load(1, &a, RAM + 2 * BLOCK_SIZE - 8), 0);
 	mm_audit();

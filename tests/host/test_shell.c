@@ -91,6 +91,14 @@ static void test_completion(void **state)
 	/* A VM that is booted under its bundle's name is one candidate, not two. */
 	fake_type("boot linux\r");
 	assert_string_equal(fake_type("freeze l\t"), "freeze linux ");
+	fake_type("\003");
+	assert_string_equal(fake_type("freeze -\t"), "freeze --compact ");
+	fake_type("\003");
+	assert_string_equal(fake_type("dedup st\t"), "dedup status ");
+	fake_type("\003");
+	assert_string_equal(fake_type("dedup r\t"), "dedup rate=");
+	fake_type("\003");
+	assert_has(fake_type("dedup o\t"), "on  off  once  ");
 	fake_type("\x15");
 }
 
