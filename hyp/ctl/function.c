@@ -152,12 +152,14 @@ enum err function_take_vm(struct function *f, enum call_mode mode, struct vm **o
 {
 	enum err e;
 
-	*out = find_idle(f, mode);
-	*is_warm = *out != NULL;
-	if (*is_warm) {
+	while ((*out = find_idle(f, mode)) != NULL) {
 		take_out(f, *out);
-		return ERR_OK;
+		*is_warm = atomic_load(&(*out)->state) == VM_RUNNING;
+		if (*is_warm)
+			return ERR_OK;
+		function_drop_vm(*out); /* somebody has frozen or paused it */
 	}
+	*is_warm = false;
 	e = make_vm(f, out);
 	if ((e == ERR_NOMEM || e == ERR_RESERVE) && drop_all_idle()) {
 		space_relieve();

@@ -2,6 +2,15 @@
 /* Functions: VMs that are made ahead, write sets; then random histories of calls of all kinds. */
 #include "call_fake.h"
 
+static bool is_there(const char *name)
+{
+	struct vm *vm = vm_find(name);
+
+	if (vm != NULL)
+		vm_put(vm);
+	return vm != NULL;
+}
+
 /* VMs that end while they wait are not made for ever. */
 static void test_spoilt(void **state)
 {
@@ -25,13 +34,32 @@ static void test_spoilt(void **state)
 	forget(1);
 }
 
-static bool is_there(const char *name)
+/* A VM that waits is stopped, or frozen, by somebody: it serves no call, and the second is theirs. */
+static void test_taken_away(void **state)
 {
-	struct vm *vm = vm_find(name);
+	struct vm *first, *second;
 
-	if (vm != NULL)
-		vm_put(vm);
-	return vm != NULL;
+	(void)state;
+	accepts("function set f template=f warm=2");
+	fake_poll();
+	first = fc.vms[fc.n_vms - 2];
+	second = fc.vms[fc.n_vms - 1];
+	fake_type("pause f.1\r");
+	fake_type("freeze f.2\r");
+	accepts("function set f template=f");
+	accepts("function set f template=f mode=keep");
+	accepts("function set f template=f warm=2");
+	assert_false(is_there("f.1"));
+	assert_true(is_there("f.2"));
+	assert_ptr_not_equal(first, second);
+	accepts("function set f template=f warm=1");
+	fake_poll();
+	fake_type("pause f.3\r");
+	request(&r[0], "invoke f", payload, 5);
+	assert_int_equal(worker->clone_id, 4);
+	done(worker, RESULT_ANSWER, payload, 5);
+	check_answer(&r[0], payload, 5);
+	forget(1);
 }
 
 static void write_page(struct vm *vm, u32 page)
@@ -175,6 +203,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_spoilt),
+		TEST(test_taken_away),
 		TEST(test_writeset),
 		TEST(test_random),
 	};
