@@ -16,6 +16,14 @@ HELLOS = {  # runtime: (sample, how many times quicker than a boot)
     "shell": ("hello.sh", None),
     "python": ("hello.py", 200),
 }
+LEARNED = 6  # calls, after which a write set is known and everything is warm
+VARIANTS = {  # of the policy: what runs when the request comes
+    "ahead": ("a new clone, its write set copied first", {}),
+    "warm": ("a VM that was made ahead", {"warm": 2, "writeset": "off"}),
+    "warm-ahead": ("the same, with its write set", {"warm": 2}),
+    "reset-ahead": ("a VM that was reset, with its write set", {"mode": "reset"}),
+    "keep": ("a VM that has served calls", {"mode": "keep"}),
+}
 NEEDS = {"c": "musl/.stamp", "shell": ".stamp", "python": "python/.stamp"}
 
 
@@ -29,6 +37,8 @@ def measure(machine, report, runtime):
     handler, times = HELLOS[runtime]
     name = f"hello-{runtime}"
     machine.deploy(name, runtime=runtime, handler=str(TOP / "guests/functions" / handler), timeout=60000, boot_timeout=300)
+    template = next(row["template"] for row in machine.functions() if row["name"] == name)
+    machine.set_function(name, template, writeset="off")
     calls = [machine.invoke(name, b"Bob").data for _ in range(CALLS + 1)][1:]
     for stage, what in STAGES.items():
         cost = round(statistics.median(call["instret"][stage] for call in calls))
@@ -36,6 +46,10 @@ def measure(machine, report, runtime):
     boot = boot_instructions(machine, name)
     report.add(f"function-{runtime}-boot", "the same guest booted: READY", boot)
     report.add(f"function-{runtime}-ratio", "boot to READY, over request to answer", boot / cost, times, unit="times", at_least=True)
+    for variant, (what, options) in VARIANTS.items():
+        machine.set_function(name, template, **options)
+        answers = [machine.invoke(name, b"Bob").data["instret"]["answer"] for _ in range(LEARNED + CALLS)][LEARNED:]
+        report.add(f"function-{runtime}-{variant}", f"request to answer: {what}", round(statistics.median(answers)))
     frames = round(statistics.median(call["private_pages"] + call["table_frames"] for call in calls))
     report.add(f"function-{runtime}-memory", "memory of the clone at its answer, tables included", frames * PAGE, unit="bytes")
 
