@@ -4,12 +4,14 @@
 import contextlib
 import hashlib
 import re
+import socket
 import struct
 import tempfile
+import time
 
 import pytest
 from host import pando as host
-from pando import QEMU, Pando, guest, make_bundle, qemu_version
+from pando import QEMU, SLOW, Pando, guest, make_bundle, qemu_version
 
 QEMUS = [QEMU] if QEMU != "newest" or qemu_version() == qemu_version("system") else ["newest", "system"]
 HEADER = struct.Struct("<8sIIQQQ32sQ")
@@ -127,6 +129,115 @@ def test_clones_cost_the_same(request, tmp_path):
         assert "first-break" in figures["t"]
         assert figures["t"] == figures["u"]
         pando.quit()
+
+
+@pytest.mark.skipif(len(QEMUS) < 2, reason="one version of QEMU only")
+def test_between_versions(request, tmp_path):
+    """A newer machine has all that an older one's guest was promised; the other way round the file is refused."""
+    bundle = make_bundle(tmp_path / "w.dtb", "--vm", f"work,kernel={guest('work')},memory=8M,autoboot=0")
+    for qemu in QEMUS:
+        with machine(bundle, f"{request.node.name}.{qemu}.save", qemu=qemu) as pando:
+            template(pando, "work")
+            pando.files.save("work", tmp_path / qemu)
+    with machine(bundle, request.node.name + ".newest.load") as pando:
+        pando.files.load("older", tmp_path / "system")
+        pando.run("clone older")
+        assert work(pando, "older.1", "hello") == ["older.1: 5 bytes: HELLO"]
+    with machine(bundle, request.node.name + ".system.load", qemu="system") as pando:
+        before = pando.frames()
+        with pytest.raises(host.CommandError) as refused:
+            pando.files.load("newer", tmp_path / "newest")
+        assert refused.value.code == "broken" and re.search(r"broken: machine: no \w+ here", str(refused.value))
+        pando.await_no_guests(before)
+
+
+def send_half(control, name, bytes_):
+    """A client that begins a load and is gone in the middle."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(20)
+        client.connect(f"{control}/control.3")
+        said = b""
+        while b'{"hello":"half"' not in said:
+            client.sendall(b"\nhello half\n")
+            with contextlib.suppress(TimeoutError):
+                client.settimeout(0.5)
+                said += client.recv(4096)
+        client.settimeout(20)
+        client.sendall(f"1 load {name} +{len(bytes_)}\n".encode() + bytes_[: len(bytes_) // 2])
+
+
+def test_client_leaves(request, tmp_path):
+    bundle = make_bundle(tmp_path / "w.dtb", "--vm", f"work,kernel={guest('work')},memory=8M,autoboot=0")
+    with machine(bundle, request.node.name) as pando:
+        start = pando.frames()
+        template(pando, "work")
+        before = pando.frames()
+        good = save_bare(pando, "work", tmp_path / "good").read_bytes()
+        for _ in range(5):
+            send_half(pando.files.directory, "half", good)
+        pando.await_no_guests(before)
+        assert pando.run("vms -s")[0].startswith("1 VM")
+        pando.files.command("load", "whole", payload=good)
+        pando.kill_all(start)
+        pando.quit()
+
+
+def test_no_memory(request, tmp_path):
+    """Templates are loaded until there is no room for another: that one leaves nothing, and the others still serve."""
+    bundle = make_bundle(tmp_path / "b.dtb", "--vm", f"t,kernel={guest('bench')},memory=64M,autoboot=0,dedup=off", "--bootargs", "t=touch=8")
+    with machine(bundle, request.node.name, mem="192M") as pando:
+        start = pando.frames()
+        template(pando, "t")
+        bare = save_bare(pando, "t", tmp_path / "t").read_bytes()
+        pando.run("kill t")
+        n, refused = 0, None
+        while refused is None and n < 30:
+            before = pando.frames()
+            try:
+                pando.files.command("load", f"copy{n}", payload=bare)
+                n += 1
+            except host.CommandError as error:
+                refused = error
+        assert n > 2 and refused.code == "nomem" and "out of memory" in str(refused), refused
+        pando.await_no_guests(before)
+        pando.run("kill copy0")
+        pando.files.command("load", "again", payload=bare)
+        pando.kill_all(start)
+        pando.quit()
+
+
+@pytest.mark.parametrize("policy,away", [("continue", (0, 500)), ("jump", (3000, 60000))])
+def test_time(request, tmp_path, policy, away):
+    """Three seconds on the disk: the clone sees them or does not, by people's clock, as Pando's own began anew."""
+    vm = f"t,kernel={guest('pauses')},memory=8M,autoboot=0,time={policy}"
+    bundle = make_bundle(tmp_path / "p.dtb", "--vm", vm, "--bootargs", "t=ms=100")
+    with machine(bundle, request.node.name + ".save", harts=1) as pando:
+        template(pando, "t")
+        pando.files.save("t", tmp_path / "t.tpl")
+        pando.quit()
+    time.sleep(3)
+    with machine(bundle, request.node.name + ".load", harts=1) as pando:
+        pando.files.load("t", tmp_path / "t.tpl")
+        pando.run("clone t")
+        pando.run("watch t.1")
+        found = pando.line(r"^\[t\.1\] away (\d+) ms", 60)
+        assert away[0] <= int(found[1]) <= away[1] * SLOW, found[0]
+
+
+def test_function(request, tmp_path):
+    """What was loaded serves calls as what was booted."""
+    bundle = make_bundle(tmp_path / "f.dtb", "--vm", f"f,kernel={guest('function')},memory=8M,autoboot=0")
+    with machine(bundle, request.node.name + ".save") as pando:
+        template(pando, "f")
+        pando.files.save("f", tmp_path / "f.tpl")
+    with machine(bundle, request.node.name + ".load") as pando:
+        pando.files.load("kept", tmp_path / "f.tpl")
+        pando.files.set_function("f", "kept", warm=2)
+        for i in range(20):
+            assert pando.files.invoke("f", b"call %d" % i).payload == b"call %d" % i
+        pando.files.set_function("f", "kept", mode="reset", warm=0)
+        for i in range(20):
+            assert pando.files.invoke("f", b"call %d" % i).payload == b"call %d" % i
 
 
 @pytest.mark.parametrize("qemu", QEMUS)
