@@ -14,8 +14,11 @@
 #include <string.h>
 
 #define STACK_LEN (256UL << 10)
+#define LIFE_LEN  256UL /* the stack's top stays aligned to 16 */
 #define GAP_LEN   (64UL << 10)
 #define SHORT_LEN 1023UL
+
+_Static_assert(sizeof(struct life) <= LIFE_LEN, "");
 
 #define PROT_NONE             0L
 #define MREMAP_MAYMOVE_FIXED  3L
@@ -29,8 +32,8 @@ __attribute__((weak)) void srand(unsigned seed);
 __attribute__((weak)) void srandom(unsigned seed);
 __attribute__((weak)) void srand48(long seed);
 
-static struct life life;
-static u8 *aside; /* for the answer to a long payload: as much as the window's room */
+static struct life *life; /* at the top of the stack: what it says changes in each clone */
+static u8 *aside;         /* for the answer to a long payload: as much as the window's room */
 
 long function_fail(unsigned char *out, unsigned long out_room, const char *format, ...)
 {
@@ -49,11 +52,18 @@ long function_fail(unsigned char *out, unsigned long out_room, const char *forma
 static void seed_again(void)
 {
 	if (srand)
-		srand(life_random(&life));
+		srand(life_random(life));
 	if (srandom)
-		srandom(life_random(&life));
+		srandom(life_random(life));
 	if (srand48)
-		srand48((long)life_random(&life));
+		srand48((long)life_random(life));
+}
+
+static void renewed(void)
+{
+	seed_again();
+	if (function_cloned)
+		function_cloned();
 }
 
 static void report(long n, u8 *out)
@@ -61,29 +71,29 @@ static void report(long n, u8 *out)
 	enum status status = n < 0 ? STATUS_FAILED : STATUS_ANSWER;
 	u64 len = n < 0 ? -(u64)n : (u64)n;
 
-	if (n >= 0 && len > life.room) {
-		life_too_long(&life, len, life.room);
+	if (n >= 0 && len > life->room) {
+		life_too_long(life, len, life->room);
 		return;
 	}
-	if (len > life.room)
-		len = life.room;
-	if (out != life.window)
-		memcpy(life.window, out, len);
-	life_answer(&life, status, len);
+	if (len > life->room)
+		len = life->room;
+	if (out != life->window)
+		memcpy(life->window, out, len);
+	life_answer(life, status, len);
 }
 
 static void call_long(u64 len)
 {
 	long n;
 
-	if (len >= life.room) {
-		life_too_long(&life, len, life.room - 1);
+	if (len >= life->room) {
+		life_too_long(life, len, life->room - 1);
 		return;
 	}
-	life.window[len] = 0;
-	life_start(&life);
-	n = handle(life.window, len, aside, life.room);
-	life_end(&life);
+	life->window[len] = 0;
+	life_start(life);
+	n = handle(life->window, len, aside, life->room);
+	life_end(life);
 	report(n, aside);
 }
 
@@ -92,12 +102,12 @@ static void call_short(u64 len)
 	u8 in[SHORT_LEN + 1];
 	long n;
 
-	memcpy(in, life.window, len);
+	memcpy(in, life->window, len);
 	in[len] = 0;
-	life_start(&life);
-	n = handle(in, len, life.window, life.room);
-	life_end(&life);
-	report(n, life.window);
+	life_start(life);
+	n = handle(in, len, life->window, life->room);
+	life_end(life);
+	report(n, life->window);
 }
 
 static void warm_up(void)
@@ -110,10 +120,10 @@ static void warm_up(void)
 	if (!function_sample)
 		return;
 	if (len > SHORT_LEN)
-		life_crash(&life, "function_sample is longer than 1023 bytes");
+		life_crash(life, "function_sample is longer than 1023 bytes");
 	memcpy(in, function_sample, len + 1);
-	handle(in, len, life.window, life.room);
-	memset(life.window, 0, PAGE_LEN);
+	handle(in, len, life->window, life->room);
+	memset(life->window, 0, PAGE_LEN);
 }
 
 static __attribute__((used)) _Noreturn void serve(void)
@@ -121,15 +131,13 @@ static __attribute__((used)) _Noreturn void serve(void)
 	int is_new;
 
 	warm_up();
-	life_freeze(&life);
+	if (life_freeze(life))
+		renewed();
 	for (;;) {
-		u64 len = life_next(&life, &is_new);
+		u64 len = life_next(life, &is_new);
 
-		if (is_new) {
-			seed_again();
-			if (function_cloned)
-				function_cloned();
-		}
+		if (is_new)
+			renewed();
 		if (len <= SHORT_LEN)
 			call_short(len);
 		else
@@ -142,39 +150,41 @@ static void *map_anonymous(u64 len, long protection)
 	long at = syscall6(SYS_mmap, 0, (long)len, protection, MAP_PRIVATE_ANONYMOUS, -1, 0);
 
 	if (at < 0 && at > -(long)PAGE_LEN)
-		life_crash(&life, "no memory for the agent");
+		life_crash(life, "no memory for the agent");
 	return (void *)at;
 }
 
 /* The window's upper end moves away from the rest of it. Its pages are written here, as life_freeze() does with the rest. */
-static u8 *stack_top(void)
+static u8 *move_stack(struct life *l)
 {
-	long area =
-		syscall6(SYS_mmap, 0, GAP_LEN + STACK_LEN, PROT_NONE, MAP_PRIVATE_ANONYMOUS, -1, 0);
-	u8 *to = (u8 *)area + GAP_LEN;
+	u8 *to = (u8 *)map_anonymous(GAP_LEN + STACK_LEN, PROT_NONE) + GAP_LEN;
 
-	life.room -= STACK_LEN;
-	if (syscall6(SYS_mremap, (long)(life.window + life.room), STACK_LEN, STACK_LEN,
+	l->room -= STACK_LEN;
+	if (syscall6(SYS_mremap, (long)(l->window + l->room), STACK_LEN, STACK_LEN,
 	             MREMAP_MAYMOVE_FIXED, (long)to, 0) != (long)to)
-		life_crash(&life, "the stack does not move");
+		life_crash(l, "the stack does not move");
 	memset(to, 0, STACK_LEN);
 	return to + STACK_LEN;
 }
 
 static void exited(void)
 {
-	life_crash(&life, "the function has called exit()");
+	life_crash(life, "the function has called exit()");
 }
 
 int main(void)
 {
+	static struct life first;
 	u8 *top;
 
-	life_open(&life);
+	life = &first;
+	life_open(life);
+	top = move_stack(life) - LIFE_LEN;
+	life = memcpy(top, &first, sizeof(first));
+	life_catch(life);
 	atexit(exited);
-	top = stack_top();
-	aside = map_anonymous(life.room, PROT_READ_WRITE);
-	memset(aside, 0, life.room);
+	aside = map_anonymous(life->room, PROT_READ_WRITE);
+	memset(aside, 0, life->room);
 	__asm__ volatile("mv sp, %0\n"
 	                 "tail serve"
 	                 :

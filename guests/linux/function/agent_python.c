@@ -13,6 +13,7 @@ struct python {
 	int (*bytes_get)(object *, const u8 **at, long *len); /* PyBytes_AsStringAndSize */
 	const u8 *(*text_get)(object *, long *len);           /* PyUnicode_AsUTF8AndSize */
 	object *(*call)(object *callable, object *arg);       /* PyObject_CallOneArg */
+	object *(*call_none)(object *callable);               /* PyObject_CallNoArgs */
 	void (*drop)(object *);                               /* Py_DecRef */
 	void (*clear)(void);                                  /* PyErr_Clear */
 	void (*print)(void);                                  /* PyErr_Print */
@@ -59,19 +60,25 @@ static object *checked(const struct python *py, object *o)
 	return o;
 }
 
+static void renewed(const struct python *py, object *cloned)
+{
+	py->drop(checked(py, py->call_none(cloned)));
+}
+
 /* handle: bytes to bytes, or to a text if it has failed; never raises. cloned: called in each clone before its first call. */
 static __attribute__((used)) _Noreturn void serve(const struct python *py, object *handle,
                                                   object *cloned)
 {
 	int is_new;
 
-	life_freeze(&life);
+	if (life_freeze(&life))
+		renewed(py, cloned);
 	for (;;) {
 		u64 len = life_next(&life, &is_new);
 		object *in = checked(py, py->bytes_new(life.window, (long)len)), *out;
 
 		if (is_new)
-			py->drop(checked(py, py->call(cloned, in)));
+			renewed(py, cloned);
 		life_start(&life);
 		out = checked(py, py->call(handle, in));
 		life_end(&life);

@@ -59,7 +59,7 @@ def reseed(module):
     tempfile = sys.modules.get("tempfile")
     own = getattr(module, "cloned", None)
 
-    def cloned(_):
+    def cloned():
         if random:
             random.seed()
         if tempfile:
@@ -96,6 +96,7 @@ def interpreter():
         "PyBytes_AsStringAndSize",
         "PyUnicode_AsUTF8AndSize",
         "PyObject_CallOneArg",
+        "PyObject_CallNoArgs",
         "Py_DecRef",
         "PyErr_Clear",
         "PyErr_Print",

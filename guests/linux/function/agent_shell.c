@@ -210,7 +210,7 @@ static __attribute__((used)) _Noreturn void start(void)
 	for (int i = 0; i < 3; i++)
 		files[i] = new_file(names[i]);
 	s = warm_up(shell_start());
-	life_freeze(&life);
+	life_freeze(&life); /* the shell's own random numbers are seeded with each call */
 	for (;;) {
 		u64 len = life_next(&life, &is_new);
 

@@ -192,7 +192,7 @@ static void on_signal(int number, const u8 *info, const u8 *context)
 	life_crash(caught, line);
 }
 
-static void catch_signals(struct life *l)
+void life_catch(struct life *l)
 {
 	struct {
 		void *base;
@@ -289,10 +289,10 @@ void life_open(struct life *l)
 	open_mailbox(l);
 	read_name(l);
 	set_clock(l);
-	catch_signals(l);
+	life_catch(l);
 }
 
-/* ---- the template's last act */
+/* ---- what precedes the freeze */
 
 /* The boot leaves work behind, for timers, RCU and kernel threads. What is done before READY, no clone does again. */
 static void let_kernel_settle(void)
@@ -323,17 +323,7 @@ static void touch_window(const struct life *l)
 	}
 }
 
-void life_freeze(struct life *l)
-{
-	quiet_kernel();
-	touch_window(l);
-	let_kernel_settle();
-	await_tick();
-	l->is_ready = 1;
-	store(l, READY, 1);
-}
-
-/* ---- calls */
+/* ---- the freeze, and calls */
 
 static void repair_identity(struct life *l)
 {
@@ -345,16 +335,34 @@ static void repair_identity(struct life *l)
 	syscall3(SYS_sethostname, l->name, t.len, 0);
 }
 
+/* Repairs what another generation has left. */
+static int renew(struct life *l, u32 generation)
+{
+	if (generation == l->generation)
+		return 0;
+	l->generation = generation;
+	repair_identity(l);
+	return 1;
+}
+
+int life_freeze(struct life *l)
+{
+	quiet_kernel();
+	touch_window(l);
+	let_kernel_settle();
+	await_tick();
+	l->is_ready = 1;
+	store(l, READY, 1);
+	/* Before there is work: a clone that was made ahead has it behind itself when its call comes. */
+	return renew(l, load(l, GENERATION));
+}
+
 u64 life_next(struct life *l, int *is_new)
 {
 	/* GENERATION below, NEXT above: a load that waits is done again, so both belong to whoever takes the work. */
 	u64 pair = load_pair(l, GENERATION);
 
-	*is_new = (u32)pair != l->generation;
-	if (*is_new) {
-		l->generation = (u32)pair;
-		repair_identity(l);
-	}
+	*is_new = renew(l, (u32)pair);
 	return pair >> 32;
 }
 

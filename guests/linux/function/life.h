@@ -3,8 +3,8 @@
  * The life of a function in a clone, as far as it is the same for every runtime (docs/functions.md):
  *
  *   life_open()     once: find and map the mailbox, catch crashes
- *   life_freeze()   once, when everything is warm: the template stays in there, clones come out
- *   life_next()     wait for a call; the first one in a clone repairs the clone's identity
+ *   life_freeze()   once, when everything is warm: the template stays in there, clones come out, with an identity of their own
+ *   life_next()     wait for a call
  *   life_start()    the handler begins
  *   life_end()      it has ended
  *   life_answer()   the result, or what went wrong, lies at the start of the window
@@ -40,10 +40,13 @@ struct life {
 /* Ends the guest with a line on its console if that cannot be. */
 void life_open(struct life *l);
 
-/* Returns in a clone. Every page of the window is mapped and may be written without a fault in the guest. */
-void life_freeze(struct life *l);
+/* Crashes are reported by way of *l from now on: life_open() has said so for its own, and an agent may move that. */
+void life_catch(struct life *l);
 
-/* The payload's length; it lies at the start of the window. *is_new: this clone has had no call yet. */
+/* Returns in a clone: 1, and its identity is its own; or in the VM itself, if it was let go on: 0. Every page of the window is mapped and may be written without a fault in the guest. */
+int life_freeze(struct life *l);
+
+/* The payload's length; it lies at the start of the window. *is_new: this is another VM than at the last call, a fork's child. */
 u64 life_next(struct life *l, int *is_new);
 
 void life_start(struct life *l);
