@@ -80,6 +80,15 @@ static u64 low_bytes(u64 value, u32 len)
 	return len < 8 ? value & (BIT(8 * len) - 1) : value;
 }
 
+/* It may have been given what it waits for already: then vm_wait() finds no hold. */
+static enum next wait_for_device(struct vm *vm)
+{
+	lock_acquire(&vm->lock);
+	vm_wait(vm);
+	lock_release(&vm->lock);
+	return NEXT_RESCHED;
+}
+
 static enum next emulate(struct vcpu *v, const struct guest_exit *x, gpa_t gpa,
                          const struct insn_access *a)
 {
@@ -88,7 +97,7 @@ static enum next emulate(struct vcpu *v, const struct guest_exit *x, gpa_t gpa,
 	switch (device_access(v, gpa, a->len, a->is_store, &value)) {
 	case MMIO_OK: break;
 	case MMIO_FAULT: return inject_access_fault(v, x);
-	case MMIO_WAIT: return NEXT_RESCHED;
+	case MMIO_WAIT: return wait_for_device(v->vm);
 	}
 	if (!a->is_store && a->reg != 0)
 		v->regs.x[a->reg] = insn_extend(a, value);

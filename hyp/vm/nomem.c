@@ -63,7 +63,7 @@ bool nomem_wait(struct vcpu *v)
 	lock_acquire(&v->vm->lock);
 	if ((atomic_fetch_or(&v->holds, HOLD_NOMEM) & HOLD_NOMEM) == 0) {
 		atomic_fetch_add(&n_waiting, 1);
-		vm_wait_frames(v->vm);
+		vm_wait(v->vm);
 		tell(v->vm);
 	}
 	lock_release(&v->vm->lock);

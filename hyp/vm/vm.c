@@ -285,25 +285,25 @@ static bool is_any_ready(const struct vm *vm)
 	return false;
 }
 
-/* Every vCPU that is started waits for frames: none runs before some return. */
-static bool is_starved(const struct vm *vm)
+/* Every vCPU that is started waits for frames, or in the mailbox for work: none runs before there is some. */
+static bool is_out_of_work(const struct vm *vm)
 {
 	u32 any = 0;
 
 	for (u32 i = 0; i < vm->n_vcpus; i++) {
 		u32 holds = atomic_load(&vm->vcpu[i]->holds);
 
-		if ((holds & (HOLD_NOMEM | HOLD_STOPPED)) == 0)
+		if ((holds & (HOLD_NOMEM | HOLD_WORK | HOLD_STOPPED)) == 0)
 			return false;
 		any |= holds;
 	}
-	return (any & HOLD_NOMEM) != 0;
+	return (any & (HOLD_NOMEM | HOLD_WORK)) != 0;
 }
 
-void vm_wait_frames(struct vm *vm)
+void vm_wait(struct vm *vm)
 {
 	assert(lock_is_held(&vm->lock));
-	if (atomic_load(&vm->state) != VM_RUNNING || !is_starved(vm))
+	if (atomic_load(&vm->state) != VM_RUNNING || !is_out_of_work(vm))
 		return;
 	vm->frozen_time = time_now() + vm->time_delta;
 	atomic_store(&vm->time_waits, true);
@@ -337,7 +337,7 @@ void vm_go_on(struct vm *vm)
 	assert(lock_is_held(&vm->lock));
 	restart_time(vm);
 	atomic_store(&vm->time_waits,
-	             vm->policy.time == TIME_CONTINUE && (is_any_ready(vm) || is_starved(vm)));
+	             vm->policy.time == TIME_CONTINUE && (is_any_ready(vm) || is_out_of_work(vm)));
 	gate_go_on(vm);
 	atomic_store(&vm->state, VM_RUNNING);
 	for (u32 i = 0; i < vm->n_vcpus; i++)

@@ -260,9 +260,9 @@ enum err must_check vm_list(struct vm *vm, bool is_new_name);
  * ERR_STATE, lock not held: its state is not in `states` (bits 1 << enum vm_state). */
 enum err must_check vm_quiesce(struct vm *vm, u32 states);
 
-/* One more vCPU waits for frames; if it was the last that ran, guest time waits for them as well.
- * vm->lock held. */
-void vm_wait_frames(struct vm *vm);
+/* One more vCPU waits, for frames or for work; if it was the last that ran, guest time waits as well.
+ * By its own hart, which has not put it back yet.  vm->lock held. */
+void vm_wait(struct vm *vm);
 
 /* Under time_waits, before a vCPU is loaded: guest time goes on from here. */
 void vm_begin_time(struct vm *vm);

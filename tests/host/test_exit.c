@@ -4,11 +4,13 @@
 #include "arch/time.h"
 #include "drv/irq.h"
 #include "run/run.h"
+#include "vm/device.h"
 #include "vm_tests.h"
 
 #define RAM     0x80000000UL
 #define UART    0x10000000UL
 #define MAILBOX 0x04000000UL
+#define NEXT    (MAILBOX + 0x14)
 #define NOWHERE 0x20000000UL
 
 #define INSN_WFI         0x10500073U
@@ -191,6 +193,40 @@ static void test_mmio_wait(void **state)
 	assert_int_equal(v->holds, HOLD_WORK);
 	assert_int_equal(v->regs.sepc, RAM + 0x100);
 	assert_false(vcpu_door(v));
+}
+
+/* Guest time stands still as long as it has nothing to do, and goes on when it has. */
+static void test_time_waits_for_work(void **state)
+{
+	struct vm *vm;
+	u64 then;
+
+	(void)state;
+	up();
+	vm = v->vm;
+	for (u32 round = 0; round < 3; round++) {
+		fake_insn = INSN_LW_A0_A1;
+		fake_time += 100;
+		then = vcpu_time(v);
+		assert_int_equal(leave(CAUSE_GUEST_LOAD_PAGE, 0, NEXT, 0), NEXT_RESCHED);
+		fake_put_back(0, v);
+		fake_time += 1000000;
+		if (round == 1) {
+			vm_pause(vm);
+			fake_time += 1000000;
+			assert_int_equal(vm_run(vm), ERR_OK);
+			fake_time += 1000000;
+		}
+		device_ops->give_work(vm, 5);
+		fake_time += 1000000; /* until a hart is free */
+		assert_ptr_equal(fake_pick(0), v);
+		assert_int_equal(vcpu_time(v), then);
+		v->regs.sepc = RAM + 0x100;
+		assert_int_equal(leave(CAUSE_GUEST_LOAD_PAGE, 0, NEXT, 0), NEXT_RESUME);
+		assert_int_equal(v->regs.x[10], 5);
+		fake_time += 10;
+		assert_int_equal(vcpu_time(v), then + 10);
+	}
 }
 
 static void test_wfi(void **state)
@@ -431,6 +467,7 @@ int main(void)
 		cmocka_unit_test(test_mmio_store_by_htinst),
 		cmocka_unit_test(test_fetch_fault_retries),
 		cmocka_unit_test(test_mmio_wait),
+		cmocka_unit_test(test_time_waits_for_work),
 		cmocka_unit_test(test_wfi),
 		cmocka_unit_test(test_hypervisor_instructions_are_illegal),
 		cmocka_unit_test(test_illegal),

@@ -312,6 +312,53 @@ static void test_waiting_for_frames(void **state)
 	assert_int_equal(vcpu_time(first(vm)), 30);
 }
 
+/* As one that loads NEXT and finds no work, in its hart, and put back. */
+static void want_work(struct vcpu *v)
+{
+	assert_ptr_equal(fake_pick(0), v);
+	vcpu_hold(v, HOLD_WORK);
+	lock_acquire(&v->vm->lock);
+	vm_wait(v->vm);
+	lock_release(&v->vm->lock);
+	fake_put_back(0, v);
+}
+
+/* And so is waiting for work: of a VM, its clones and its children. */
+static void test_waiting_for_work(void **state)
+{
+	struct vm *vm, *child, *c;
+
+	(void)state;
+	fake_boot(1);
+	vm = fake_vm_run("vm", 2);
+	turn(vm);
+	fake_time += 10;
+	want_work(first(vm)); /* its sibling is stopped */
+	fake_time += HOUR;
+	assert_int_equal(vm_fork(vm, &child), ERR_OK);
+	fake_time += HOUR;
+	assert_int_equal(vm_run(child), ERR_OK);
+	assert_int_equal(vm_freeze(vm), ERR_OK);
+	fake_time += HOUR;
+	c = clone(vm);
+	assert_int_equal(vm_run(c), ERR_OK);
+	fake_time += HOUR;
+	vcpu_unhold(first(child), HOLD_WORK);
+	turn(child);
+	assert_int_equal(vcpu_time(first(child)), 10);
+	vcpu_unhold(first(c), HOLD_WORK);
+	turn(c);
+	assert_int_equal(vcpu_time(first(c)), 10);
+	/* With a sibling that runs, time goes on. */
+	vcpu_unhold(c->vcpu[1], HOLD_STOPPED);
+	want_work(first(child)); /* it was the first in the queue */
+	want_work(first(c));
+	fake_time += 5;
+	assert_int_equal(vcpu_time(first(c)), 15);
+	turn(c);
+	assert_int_equal(vcpu_time(first(c)), 15);
+}
+
 /* Frames return during a pause; then with the other policy. */
 static void test_frames_return_in_a_pause(void **state)
 {
@@ -518,6 +565,7 @@ int main(void)
 		cmocka_unit_test(test_jump_meets_a_slow_clock),
 		cmocka_unit_test(test_no_storm_after_a_jump),
 		cmocka_unit_test(test_waiting_for_frames),
+		cmocka_unit_test(test_waiting_for_work),
 		cmocka_unit_test(test_frames_return_in_a_pause),
 		cmocka_unit_test(test_reset_of_a_vm_that_waits),
 		cmocka_unit_test(test_random_histories),

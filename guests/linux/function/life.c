@@ -26,6 +26,7 @@ enum mailbox_reg_2 {
 };
 
 #define CLOCK_REALTIME 0L
+#define CLOCK_SLACK_NS 10000000UL /* less is not worth a system call that writes to six pages */
 #define O_WRONLY       1L
 
 #define REBOOT_MAGIC_1   0xfee1deadUL
@@ -260,14 +261,41 @@ static void read_name(struct life *l)
 	}
 }
 
-static void set_clock(const struct life *l)
+/* Zero seconds if this machine has no clock. */
+static struct time machine_time(const struct life *l)
 {
 	struct time now = { .seconds = load_pair(l, CLOCK) };
 
-	if (now.seconds == 0)
-		return; /* this machine has no clock */
-	now.ns = load(l, CLOCK_NS);
-	syscall3(SYS_clock_settime, CLOCK_REALTIME, &now, 0);
+	if (now.seconds != 0)
+		now.ns = load(l, CLOCK_NS);
+	return now;
+}
+
+static void set_clock(const struct time *now)
+{
+	if (now->seconds != 0)
+		syscall3(SYS_clock_settime, CLOCK_REALTIME, now, 0);
+}
+
+static u64 apart(const struct time *a, const struct time *b)
+{
+	u64 ns = (a->seconds - b->seconds) * 1000000000UL + a->ns - b->ns;
+
+	return (long)ns < 0 ? -ns : ns;
+}
+
+/* Guest time stands still while there is no work. Who was new has the template's time for sure. */
+static void correct_clock(struct life *l)
+{
+	struct time now = machine_time(l), own;
+
+	if (!l->is_clock_wrong) {
+		syscall3(SYS_clock_gettime, CLOCK_REALTIME, &own, 0);
+		if (apart(&now, &own) < CLOCK_SLACK_NS)
+			return;
+	}
+	l->is_clock_wrong = 0;
+	set_clock(&now);
 }
 
 /* Takes the console from the kernel, not from programs: a line of its log then dirties fewer pages (docs/linux-guest.md). */
@@ -282,13 +310,16 @@ static void quiet_kernel(void)
 
 void life_open(struct life *l)
 {
+	struct time now;
+
 	syscall6(SYS_mount, (long)"proc", (long)"/proc", (long)"proc", 0, 0, 0);
 	syscall6(SYS_mount, (long)"sysfs", (long)"/sys", (long)"sysfs", 0, 0, 0);
 	if (syscall3(SYS_chdir, "/function", 0, 0) < 0)
 		give_up("the initrd has no /function");
 	open_mailbox(l);
 	read_name(l);
-	set_clock(l);
+	now = machine_time(l);
+	set_clock(&now);
 	life_catch(l);
 }
 
@@ -325,11 +356,10 @@ static void touch_window(const struct life *l)
 
 /* ---- the freeze, and calls */
 
-static void repair_identity(struct life *l)
+static void set_host_name(struct life *l)
 {
 	struct text t = { .at = l->name, .len = l->name_len, .room = HOST_NAME_LEN };
 
-	set_clock(l);
 	put(&t, "-");
 	put_number(&t, load(l, CLONE_ID), 10);
 	syscall3(SYS_sethostname, l->name, t.len, 0);
@@ -341,7 +371,8 @@ static int renew(struct life *l, u32 generation)
 	if (generation == l->generation)
 		return 0;
 	l->generation = generation;
-	repair_identity(l);
+	l->is_clock_wrong = 1;
+	set_host_name(l);
 	return 1;
 }
 
@@ -363,6 +394,7 @@ u64 life_next(struct life *l, int *is_new)
 	u64 pair = load_pair(l, GENERATION);
 
 	*is_new = renew(l, (u32)pair);
+	correct_clock(l);
 	return pair >> 32;
 }
 

@@ -31,7 +31,7 @@ struct life {
 	u8 *window;
 	u64 room; /* bytes at the start of the window for payload and answer: all of it, unless the agent takes some away */
 	u32 generation; /* whose identity this is; 0 in the template */
-	u32 is_ready;
+	u32 is_ready, is_clock_wrong;
 	u64 name_len;
 	char name[HOST_NAME_LEN +
 	          16]; /* the function's: the host name that the kernel was booted with */
