@@ -116,6 +116,7 @@ static void show_function(struct function *f, void *arg)
 	json_u64(c->json, "warm", f->policy.n_warm);
 	json_u64(c->json, "max", f->policy.max);
 	json_u64(c->json, "timeout", f->policy.timeout_ms);
+	json_bool(c->json, "writeset", f->policy.copies_ahead);
 	json_u64(c->json, "ready", f->n_idle);
 	json_u64(c->json, "running", f->n_running);
 	json_u64(c->json, "queued", f->n_waiting);

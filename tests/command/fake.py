@@ -285,6 +285,7 @@ class Fake:
                 "ready": int(options.get("warm", 0)),
                 "max": int(options.get("max", 64)),
                 "timeout": int(options.get("timeout", 10000)),
+                "writeset": options.get("writeset", "on") == "on",
                 "running": 0,
                 "queued": 0,
             }

@@ -137,12 +137,13 @@ def test_provider_reads(serve):
 
 def test_provider_changes(serve, fake, directory):
     gateway = serve("--handlers", str(directory))
-    new = {"service": "two", "image": "template/hello", "labels": {"a": "b"}, "annotations": {"pando.mode": "reset", "pando.timeout": "500"}}
+    new = {"service": "two", "image": "template/hello", "labels": {"a": "b"}, "annotations": {"pando.mode": "reset", "pando.timeout": "500", "pando.writeset": "off"}}
     assert gateway.post("/system/functions", new) == (202, b"")
     assert fake.functions["two"]["mode"] == "reset" and fake.functions["two"]["timeout"] == 500
+    assert fake.functions["two"]["writeset"] is False
     assert json.loads(gateway.ask("GET", "/system/function/two")[1])["labels"] == {"a": "b"}
     assert gateway.post("/system/scale-function/two", {"serviceName": "two", "replicas": 3})[0] == 202
-    assert fake.functions["two"]["warm"] == 3 and fake.functions["two"]["mode"] == "reset"
+    assert fake.functions["two"]["warm"] == 3 and fake.functions["two"]["mode"] == "reset" and not fake.functions["two"]["writeset"]
     assert json.loads(gateway.ask("GET", "/system/function/two")[1])["replicas"] == 3
     assert gateway.ask("PUT", "/system/functions", new | {"service": "three"})[0] == 404
     assert gateway.ask("PUT", "/system/functions", new)[0] == 202
@@ -164,7 +165,7 @@ def test_provider_changes(serve, fake, directory):
         ({"service": "x", "image": "c/../../../etc/passwd"}, "no such handler"),
         ({"service": "x", "image": "/etc/passwd"}, "no such handler"),
         ({"service": "x", "image": "template/hello", "envVars": {"a": "b"}}, "envVars: not supported"),
-        ({"service": "x", "image": "template/hello", "annotations": {"pando.warm": "many"}}, "is no number"),
+        ({"service": "x", "image": "template/hello", "annotations": {"pando.warm": "many"}}, "is not understood"),
     ],
 )
 def test_provider_refuses(serve, directory, body, words):

@@ -15,9 +15,14 @@ from dataclasses import dataclass, field
 from . import deploy as deployment
 from . import files, load, machine
 from .client import Connection
-from .errors import NotRunning, PandoError
+from .errors import Absent, NotRunning, PandoError
 
 PAYLOAD_MAX = 1 << 20  # bytes of a call
+
+
+def word_of(value):
+    """A value as the protocol's commands want it."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
 
 @dataclass
@@ -189,13 +194,28 @@ class AsyncPando:
     # ---- functions
 
     async def functions(self):
-        """A list of dicts, one for each: name, template, mode, warm, ready, running, queued, calls, failed."""
+        """A list of dicts, one for each: name, template, mode, warm, max, timeout, writeset, ready, running, queued, calls, failed."""
         return (await self.figures("function", "list")).get("functions", [])
 
     async def set_function(self, name, template, **options):
-        """Makes a function of a template, or switches it to another. Options: mode ("fresh", "reset", "keep"), warm, max, timeout (ms)."""
-        words = [f"{key}={value}" for key, value in options.items() if value is not None]
+        """Makes a function of a template, or switches it to another. Options: mode ("fresh", "reset", "keep"), warm, max, timeout (ms),
+        writeset (bool): whether the pages that every call writes are copied ahead."""
+        words = [f"{key}={word_of(value)}" for key, value in options.items() if value is not None]
         await self.command("function", "set", name, f"template={template}", *words)
+
+    async def change_function(self, name, **options):
+        """Changes some options of a function, and leaves the others as they are. What it was; Absent if there is none."""
+        found = await self.function(name)
+        kept = {key: found[key] for key in ("mode", "warm", "max", "timeout", "writeset")}
+        await self.set_function(name, found["template"], **kept | options)
+        return found
+
+    async def function(self, name):
+        """The dict of one function; Absent if there is none."""
+        for found in await self.functions():
+            if found["name"] == name:
+                return found
+        raise Absent("absent", f"no function {name}: `pando deploy` makes one, `pando functions` lists them")
 
     async def remove_function(self, name):
         await self.command("function", "rm", name)

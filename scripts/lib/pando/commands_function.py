@@ -42,6 +42,7 @@ DATA = (
     arg("--warm", type=int, metavar="K", help="VMs that wait for calls (0)"),
     arg("--max", type=int, metavar="N", help="calls under way at once (64)"),
     arg("--timeout", type=int, metavar="MS", help="how long a call may take (10000)"),
+    arg("--writeset", choices=["on", "off"], help="whether pages that every call writes are copied ahead (on)"),
     arg("--boot-timeout", type=float, default=120, metavar="S", help="how long the guest may take to get ready (120)"),
 )
 async def deploy(context):
@@ -50,6 +51,7 @@ async def deploy(context):
     args, pando = context.args, await context.pando()
     keys = ("files", "image", "template", "kernel", "memory", "vcpus", "bootargs", "mode", "warm", "max", "timeout", "boot_timeout")
     options = {key: getattr(args, key) for key in keys}
+    options["writeset"] = {"on": True, "off": False}.get(args.writeset)
     with context.progress("uploading", size) as bar:
 
         def say(text):
@@ -111,29 +113,16 @@ async def kept_warm(pando, name, warm):
     if warm is None:
         yield
         return
-    before = await function_of(pando, name)
-    await pando.set_function(name, before["template"], **same(before) | {"warm": warm})
+    before = await pando.change_function(name, warm=warm)
     try:
         async with asyncio.timeout(60):
-            while (await function_of(pando, name)).get("ready", 0) < warm:
+            while (await pando.function(name))["ready"] < warm:
                 await asyncio.sleep(0.02)
         yield
     except TimeoutError:
         raise PandoError(f"{name}: {warm} VMs are not warm after 60 s") from None
     finally:
-        await pando.set_function(name, before["template"], **same(before))
-
-
-async def function_of(pando, name):
-    for function in await pando.functions():
-        if function["name"] == name:
-            return function
-    raise PandoError(f"no function {name}: `pando deploy` makes one, `pando functions` lists them")
-
-
-def same(function):
-    """The options that keep a function as it is."""
-    return {key: function[key] for key in ("mode", "warm", "max", "timeout") if key in function}
+        await pando.change_function(name, warm=before["warm"])
 
 
 @command(

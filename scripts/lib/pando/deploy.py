@@ -23,7 +23,7 @@ RUNTIMES = ("c", "shell", "python")  # of image.py
 @dataclass
 class Deployment:
     """What to deploy. Either a `handler` (its source file) with a `runtime` (or that which its name stands for), or a ready `image` (an initrd whose /init follows the mailbox's
-    rules), or a `template` that is there already. memory, vcpus, bootargs: of the guest; mode, warm, max, timeout (ms): of the
+    rules), or a `template` that is there already. memory, vcpus, bootargs: of the guest; mode, warm, max, timeout (ms), writeset: of the
     function; `policy`: {"dedup": "family", ...}; `boot_timeout` in seconds; `say(text)` and `progress(n, of)` hear how it goes."""
 
     name: str
@@ -41,6 +41,7 @@ class Deployment:
     warm: int = None
     max: int = None
     timeout: int = None
+    writeset: bool = None
     boot_timeout: float = 120.0
     say: object = None
     progress: object = None
@@ -172,7 +173,7 @@ async def deploy(pando, wanted):
         say(f"{wanted.name}: booting it, {guest.memory} of RAM")
         vm, took = await boot(pando, wanted, guest)
     try:
-        await pando.set_function(wanted.name, vm, mode=wanted.mode, warm=wanted.warm, max=wanted.max, timeout=wanted.timeout)
+        await pando.set_function(wanted.name, vm, **{key: getattr(wanted, key) for key in ("mode", "warm", "max", "timeout", "writeset")})
     except BaseException:
         if wanted.template is None:
             await remove_vm(pando, vm)

@@ -14,10 +14,11 @@ import time
 from aiohttp import web
 
 from .deploy import RUNTIMES
-from .errors import Absent, PandoError
+from .errors import PandoError
 
 KEPT = ("labels", "annotations", "limits")
-OPTION = re.compile(r"pando\.(mode|warm|max|timeout|vcpus|memory)")
+OPTION = re.compile(r"pando\.(mode|warm|max|timeout|vcpus|memory|writeset)")
+READ = {"mode": str, "memory": str, "writeset": {"on": True, "off": False}.__getitem__}
 UNSUPPORTED = ("envVars", "secrets", "constraints", "registryAuth", "requests")
 
 
@@ -52,10 +53,7 @@ class Provider:
 
     async def find(self, name):
         pando = await self.link.get()
-        for function in await pando.functions():
-            if function["name"] == name:
-                return pando, function
-        raise Absent("absent", f"no function {name}")
+        return pando, await pando.function(name)
 
     async def list(self, _request):
         functions = await (await self.link.get()).functions()
@@ -110,9 +108,9 @@ class Provider:
         for key, value in (body.get("annotations") or {}).items():
             if found := OPTION.fullmatch(key):
                 try:
-                    options[found[1]] = value if found[1] in ("mode", "memory") else int(value)
-                except (TypeError, ValueError):
-                    raise Request(f"annotation {key}: {value!r} is no number") from None
+                    options[found[1]] = READ.get(found[1], int)(value)
+                except (KeyError, TypeError, ValueError):
+                    raise Request(f"annotation {key}: {value!r} is not understood") from None
         if memory := (body.get("limits") or {}).get("memory"):
             options.setdefault("memory", str(memory).removesuffix("i"))
         return options
@@ -131,9 +129,7 @@ class Provider:
         replicas = (await body_of(request)).get("replicas")
         if not isinstance(replicas, int) or replicas < 0:
             raise Request("replicas: want a number")
-        pando, function = await self.find(name)
-        keep = {key: function[key] for key in ("mode", "max", "timeout") if key in function}
-        await pando.set_function(name, function["template"], **keep, warm=replicas)
+        await (await self.link.get()).change_function(name, warm=replicas)
         return web.Response(status=202)
 
 

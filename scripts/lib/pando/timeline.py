@@ -56,6 +56,8 @@ def notes(data):
         lines.append("breaks: " + ", ".join(f"{k} {v}" for k, v in breaks.items()))
     if data.get("private_pages") is not None:
         lines.append(f"memory: {data['private_pages']} private pages, {data.get('table_frames', 0)} frames of tables")
+    if data.get("ahead"):
+        lines.append(f"copied ahead: {data['ahead']} pages that every call writes")
     return lines
 
 
