@@ -4,10 +4,14 @@
  * protocol has a use for these commands.
  */
 #include <string.h>
-#include "ctl/command.h"
 #include "ctl/fmt.h"
+#include "ctl/job.h"
 #include "ctl/names.h"
+#include "ctl/reply.h"
+#include "mm/pool.h"
 #include "vm/snapshot.h"
+
+#define SLOTS_AT_ONCE 8U /* 2 MiB each */
 
 /* ---- save ---- */
 
@@ -25,6 +29,73 @@ static void done(void *arg)
 
 static const struct payload_source source = { pull, done };
 
+/* A template whose pages are being counted, which takes its time if there are many. */
+struct saving {
+	struct job job;
+	struct reply *reply;
+	struct snapshot_save *s;
+};
+
+static struct pool savings = POOL_INIT("savings", struct saving, FRAME_FOR_GUEST);
+
+/* A few slots of it.  False: all have been counted. */
+static bool count_some(struct snapshot_save *s)
+{
+	u32 n = 0;
+
+	while (n < SLOTS_AT_ONCE && snapshot_save_count(s))
+		n++;
+	return n == SLOTS_AT_ONCE;
+}
+
+static void answer(struct cmd *c, struct snapshot_save *s)
+{
+	json_u64(c->json, "len", snapshot_save_len(s));
+	json_u64(c->json, "pages", snapshot_save_n_pages(s));
+	cmd_printf(c, "a file of %s\n", fmt_bytes(snapshot_save_len(s)).s);
+	cmd_send(c, &source, s, snapshot_save_len(s));
+}
+
+static bool step(struct job *j)
+{
+	struct saving *saving = CONTAINER_OF(j, struct saving, job);
+	struct cmd *c;
+
+	if (count_some(saving->s))
+		return true;
+	c = reply_open(saving->reply);
+	answer(c, saving->s);
+	reply_close(c, ERR_OK);
+	pool_free(&savings, saving);
+	return false;
+}
+
+static void dropped(void *arg)
+{
+	struct saving *saving = arg;
+
+	job_remove(&saving->job);
+	snapshot_save_end(saving->s);
+	pool_free(&savings, saving);
+}
+
+static enum err answer_later(struct cmd *c, struct snapshot_save *s)
+{
+	struct saving *saving = pool_alloc(&savings);
+
+	if (saving == NULL)
+		return ERR_NOMEM;
+	saving->job.step = step;
+	saving->s = s;
+	saving->reply = cmd_defer(c, dropped, saving);
+	if (saving->reply == NULL) {
+		pool_free(&savings, saving);
+		return ERR_NOMEM;
+	}
+	job_add(&saving->job);
+	return ERR_OK;
+}
+
 static enum err save(struct cmd *c, struct vm *vm)
 {
 	struct snapshot_save *s;
@@ -34,13 +105,14 @@ static enum err save(struct cmd *c, struct vm *vm)
 		return cmd_fail(c, e, "%s: not a template; freeze it first", vm->name);
 	if (e != ERR_OK)
 		return cmd_fail(c, e, "%s: %s", vm->name, err_name(e));
-	while (snapshot_save_count(s))
-		continue;
-	json_u64(c->json, "len", snapshot_save_len(s));
-	json_u64(c->json, "pages", snapshot_save_n_pages(s));
-	cmd_printf(c, "%s: a file of %s\n", vm->name, fmt_bytes(snapshot_save_len(s)).s);
-	cmd_send(c, &source, s, snapshot_save_len(s));
-	return ERR_OK;
+	if (!count_some(s)) {
+		answer(c, s);
+		return ERR_OK;
+	}
+	e = answer_later(c, s);
+	if (e != ERR_OK)
+		snapshot_save_end(s);
+	return e;
 }
 
 static enum err run_save(struct cmd *c)

@@ -7,6 +7,7 @@
 #include "ctl/call.h"
 #include "ctl/demo.h"
 #include "ctl/event.h"
+#include "ctl/job.h"
 #include "ctl/tell.h"
 #include "ctl/view.h"
 #include "ctl/wire.h"
@@ -34,7 +35,9 @@ static void judge(void)
 
 u64 event_deadline(void)
 {
-	return u64_min(call_deadline(), u64_min(nomem_deadline(), await_deadline()));
+	u64 jobs = u64_min(await_deadline(), job_deadline());
+
+	return u64_min(call_deadline(), u64_min(nomem_deadline(), jobs));
 }
 
 void event_kill(struct vm *vm)
@@ -64,6 +67,7 @@ void event_take_all(void)
 
 	judge();
 	await_poll();
+	job_poll();
 	for (u32 i = 0; i < EVENTS_PER_POLL && (vm = vm_take_event(&events)) != NULL; i++) {
 		if (!call_event(vm, events))
 			tell(vm, events);

@@ -15,8 +15,34 @@ static void write_text(struct cmd *c, const char *text, size_t len)
 	strncat(t.text, text, len);
 }
 
-static const struct cmd_caller caller = { .write = write_text };
-static struct cmd c;
+static struct cmd c, later;
+static struct reply reply;
+static bool no_memory;
+static u32 n_closed;
+
+static struct reply *defer(struct cmd *of)
+{
+	(void)of;
+	return no_memory ? NULL : &reply;
+}
+
+static struct cmd *open_later(struct reply *r)
+{
+	reply_clear(&later);
+	later.caller = r->caller;
+	later.reply = r;
+	later.json = &t.json;
+	return &later;
+}
+
+static void close_later(struct cmd *of, enum err e)
+{
+	assert_ptr_equal(of, &later);
+	assert_int_equal(e, ERR_OK);
+	n_closed++;
+}
+
+static const struct cmd_caller caller = { write_text, defer, open_later, close_later };
 
 static enum err run(const char *line, u64 payload_len)
 {
@@ -46,7 +72,7 @@ static void test_save(void **state)
 	(void)state;
 	make_template();
 	assert_int_equal(run("save linux", 0), ERR_OK);
-	assert_string_equal(t.text, "linux: a file of 9.76 KiB\n");
+	assert_string_equal(t.text, "a file of 9.76 KiB\n");
 	assert_string_equal(t.data, "\"len\":10000,\"pages\":2");
 	assert_int_equal(c.source_len, FAKE_FILE_LEN);
 	for (u32 at = 0; at < FAKE_FILE_LEN; at += 1000)
@@ -69,6 +95,45 @@ static void test_save_refused(void **state)
 	fake_type("freeze linux\r");
 	assert_has(fake_type("save linux\r"), "only a control port");
 	assert_has(fake_type("load other\r"), "the file has to come with it");
+	assert_int_equal(fake_n_files, 0);
+}
+
+static void count_for(u32 ms)
+{
+	for (u32 i = 0; i < ms; i++) {
+		fake_time += time_ns_to_ticks(1000000);
+		ctl_poll();
+	}
+}
+
+/* Many pages are counted in pieces; who asked may be gone before that is done. */
+static void test_save_much(void **state)
+{
+	(void)state;
+	make_template();
+	fake_n_looks_more = 1000;
+	n_closed = 0;
+	assert_int_equal(run("save linux", 0), ERR_OK);
+	assert_non_null(c.reply);
+	assert_null(c.source);
+	count_for(100);
+	assert_int_equal(n_closed, 0);
+	count_for(50);
+	assert_int_equal(n_closed, 1);
+	assert_string_equal(t.data, "\"len\":10000,\"pages\":2");
+	assert_int_equal(later.source_len, FAKE_FILE_LEN);
+	later.source->done(later.source_arg);
+	assert_int_equal(fake_n_files, 0);
+	assert_int_equal(run("save linux", 0), ERR_OK);
+	count_for(10);
+	reply.dropped(reply.arg);
+	assert_int_equal(fake_n_files, 0);
+	count_for(50);
+	assert_int_equal(n_closed, 1);
+	no_memory = true;
+	assert_int_equal(run("save linux", 0), ERR_NOMEM);
+	no_memory = false;
+	fake_n_looks_more = 5;
 	assert_int_equal(fake_n_files, 0);
 }
 
@@ -122,6 +187,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_save, fake_down),
 		cmocka_unit_test_teardown(test_save_refused, fake_down),
+		cmocka_unit_test_teardown(test_save_much, fake_down),
 		cmocka_unit_test_teardown(test_load, fake_down),
 		cmocka_unit_test_teardown(test_load_refused, fake_down),
 	};
