@@ -243,6 +243,7 @@ def test_gateway(here, tiny):
         for payload, status in [(b"fail", 500), (b"die", 502), (b"long", 502), (b"hang", 504)]:
             assert gateway.ask("/function/f", payload)[0] == status
         assert gateway.ask("/function/nobody", b"")[0] == 404
+        here.run("deploy", "f", "--template", "f", "--timeout", "60000")
         with concurrent.futures.ThreadPoolExecutor(30) as pool:
             bodies = [f"number {i}".encode() for i in range(200)]
             assert list(pool.map(lambda body: gateway.ask("/function/f", body), bodies)) == [(200, body) for body in bodies]
