@@ -91,6 +91,7 @@ class Fake:
         self.deaf = 0
         self.seen = []
         self.clients = []
+        self.most_clients = 0
         self.vms, self.images, self.functions = {}, {"linux/kernel": b"k", "linux/initrd": b"i"}, {}
         self.next_clone = 1
         self.templates = {}
@@ -135,6 +136,7 @@ class Fake:
             async with turn:
                 port = Port(self, number, reader, writer)
                 self.clients.append(port)
+                self.most_clients = max(self.most_clients, len(self.clients))
                 with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
                     await port.serve()
                 self.clients.remove(port)

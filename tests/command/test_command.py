@@ -181,6 +181,12 @@ def test_invoke_many(hello, fake, directory):
     assert "warm=4" in sets[-2] and "warm=0" in sets[-1] and "max=64" in sets[-1]
 
 
+def test_more_at_once_than_a_port_carries(hello, fake):
+    found = hello.json("invoke", "hello", "--data", "sleep 1", "-n", "900", "-c", "900")
+    assert found["ok"] == 900 and found["busy_retries"] == 0 and found["seconds"] < 15
+    assert fake.most_clients == 4
+
+
 def test_timeline(hello, directory):
     out = hello.run("timeline", "hello", "--svg", directory / "t.svg", "-n", "3")
     assert [line.split()[0] for line in out.splitlines()[1:9]] == ["wait", "clone", "give", "enter", "wake", "handler", "answer", "gone"]

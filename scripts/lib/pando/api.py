@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 from . import deploy as deployment
 from . import files, load, machine
-from .client import Connection
-from .errors import Absent, NotRunning, PandoError
+from .client import IN_FLIGHT, Connection
+from .errors import Absent, NotRunning, PandoError, PortsTaken
 
 PAYLOAD_MAX = 1 << 20  # bytes of a call
 
@@ -47,6 +47,7 @@ class AsyncPando:
     def __init__(self, directory, connection):
         self.directory = directory
         self.connection = connection
+        self._for_calls = [connection]
 
     @classmethod
     async def connect(cls, directory=None, **options):
@@ -62,7 +63,15 @@ class AsyncPando:
 
     async def close(self):
         """Ends the connection, not Pando."""
-        await self.connection.close()
+        for connection in self._for_calls:
+            await connection.close()
+
+    async def widen(self, in_flight):
+        """Takes more control ports, if they are free, so that so many calls can be in flight at once; how many can."""
+        with contextlib.suppress(PortsTaken):
+            while len(self._for_calls) * IN_FLIGHT < in_flight:
+                self._for_calls.append(await Connection.open(self.directory, wait=0))
+        return len(self._for_calls) * IN_FLIGHT
 
     @contextlib.asynccontextmanager
     async def aside(self):
@@ -230,12 +239,14 @@ class AsyncPando:
         data = data.encode() if isinstance(data, str) else bytes(data)
         words = [*([f"timeout={timeout}"] if timeout else []), *([f"mode={mode}"] if mode else [])]
         start = time.perf_counter()
-        answer = await self.connection.request("invoke", name, *words, payload=data)
+        connection = min(self._for_calls, key=lambda each: each.in_flight)
+        answer = await connection.request("invoke", name, *words, payload=data)
         return Call(answer.payload, answer.data, time.perf_counter() - start)
 
     async def invoke_many(self, name, data=b"", n=100, concurrency=10, **options):
-        """n calls, so many at a time; a load.Load: its table(), calls, failed."""
+        """n calls, so many at a time (a port carries 250; more are taken if they are free); a load.Load: its table(), calls, failed."""
         data = data.encode() if isinstance(data, str) else data
+        await self.widen(min(n, concurrency))
         return await load.run(self, name, data, n, concurrency, **options)
 
 
