@@ -26,15 +26,16 @@ static enum err load_it(const char *name, struct file f)
 static void test_round_trip(void **state)
 {
 	static const u32 vlenb[] = { 0, 16, 64, 128 };
+	u32 n = getenv("PANDO_SOAK") != NULL ? 1000 : 24;
 
 	(void)state;
 	fake_seed(1);
-	for (u32 i = 0; i < 24; i++) {
+	for (u32 i = 0; i < n; i++) {
 		struct vm *t, *loaded;
 		struct file f, again;
 
 		snapshot_machine_with(vlenb[i % ARRAY_LEN(vlenb)]);
-		t = snapshot_random_template(1 + i % VM_MAX_VCPUS, i * 8);
+		t = snapshot_random_template(1 + i % VM_MAX_VCPUS, i % 100 * 8);
 		f = snapshot_file_of(t);
 		loaded = load_good("loaded", f);
 		snapshot_compare(t, loaded);

@@ -143,6 +143,42 @@ static void test_every_word_with_checksums(void **state)
 	free(f.bytes);
 }
 
+/* More under `make soak`. */
+static u32 rounds(u32 n)
+{
+	return getenv("PANDO_SOAK") != NULL ? 100 * n : n;
+}
+
+/* Several words at once, of whatever kind. */
+static void test_random_changes_with_checksums(void **state)
+{
+	struct file f = snapshot_small_file();
+	u64 before = free_frames(), head = u64_min(f.len, 6000);
+	u32 n_vms = vm_count(), n = rounds(500);
+
+	(void)state;
+	for (u32 i = 0; i < n; i++) {
+		struct file bad = copy_of(f);
+		struct vm *vm = NULL;
+
+		for (u64 k = 0; k < 1 + i % 6; k++) {
+			u64 at = fake_random() % (k % 2 == 0 ? head : f.len) / 8 * 8;
+			u64 word = fake_random() >> fake_random() % 64;
+
+			memcpy(bad.bytes + at, &word, sizeof(word));
+		}
+		snapshot_mend(bad);
+		if (snapshot_load_file("bad", bad, &vm, why) == ERR_OK)
+			live_a_little(vm);
+		else
+			assert_true(strlen(why) > 0);
+		free(bad.bytes);
+	}
+	snapshot_nothing_left(before, n_vms);
+	check_audit();
+	free(f.bytes);
+}
+
 static void test_random_bytes(void **state)
 {
 	u64 before;
@@ -310,6 +346,7 @@ int main(void)
 		cmocka_unit_test(test_left),
 		cmocka_unit_test(test_every_byte),
 		cmocka_unit_test(test_every_word_with_checksums),
+		cmocka_unit_test(test_random_changes_with_checksums),
 		cmocka_unit_test(test_random_bytes),
 		cmocka_unit_test(test_complaints),
 		cmocka_unit_test(test_frame_of_a_file),
