@@ -151,6 +151,17 @@ static void drop_vm(struct call *call)
 	call->t.gone = time_cost_now();
 }
 
+/* Back to its template, where it stands still.  False: it is off, or there is no memory. */
+static bool reset_vm(struct vm *vm)
+{
+	vm_pause(vm);
+	if (atomic_load(&vm->state) != VM_PAUSED || vm_reset(vm) != ERR_OK)
+		return false;
+	vm->is_prepared = false;
+	vm->n_ahead = 0;
+	return true;
+}
+
 /* It has answered. */
 static void release_vm(struct call *call)
 {
@@ -159,11 +170,8 @@ static void release_vm(struct call *call)
 	bool is_sound = e == ERR_OK || e == ERR_FUNCTION || e == ERR_TOOLONG;
 
 	leave_vm(call);
-	if (is_sound && call->mode == CALL_RESET) {
-		is_sound = vm_reset(vm) == ERR_OK;
-		vm->is_prepared = false;
-		vm->n_ahead = 0;
-	}
+	if (is_sound && call->mode == CALL_RESET)
+		is_sound = reset_vm(vm);
 	if (is_sound && call->mode != CALL_FRESH)
 		function_keep_vm(call->function, vm, call->mode == CALL_KEEP);
 	else
@@ -173,12 +181,12 @@ static void release_vm(struct call *call)
 
 /* Ends */
 
-/* The VM's first entry may be another call's, or nobody's. */
+/* Its first entry may be another call's. */
 static void note_times(struct call *call, const struct vm_stats *s)
 {
 	const struct time_cost *mark = s->mark;
 
-	if (!call->is_warm)
+	if (s->first_entry >= call->t.given.ticks)
 		call->t.entry = moment(s->first_entry, s->entry_instret);
 	if (mark[0].ticks >= call->t.given.ticks)
 		call->t.start = mark[0];
@@ -298,7 +306,7 @@ static enum err give(struct call *call)
 	call->state = CALL_AT_WORK;
 	call->t.given = time_cost_now();
 	device_ops->give_work(call->vm, (u32)call->len);
-	if (!call->is_warm)
+	if (!call->vm->has_served)
 		e = vm_run(call->vm);
 	return e;
 }
@@ -394,7 +402,6 @@ static void answered(struct call *call)
 	note_times(call, &vm->stats);
 	lock_release(&vm->dev_lock);
 	note_breaks(call);
-	call->function->n_spoilt = 0;
 	call->n_ahead = vm->n_ahead;
 	function_learn(call->function, vm);
 	e = fetch_result(call, len);
@@ -445,7 +452,7 @@ static u64 timeout_of(const struct call *call)
 
 	if (call->state == CALL_RECEIVING)
 		begin = call->t.request.ticks;
-	else if (!call->is_warm)
+	else if (!call->vm->has_served)
 		begin = call->vm->stats.first_entry != 0 ? call->vm->stats.first_entry : time_now();
 	return begin + call->timeout;
 }

@@ -4,8 +4,9 @@
  *
  * VMs are made ahead when a call has ended, not when it comes: on a machine with one hart
  * a clone that is made between a call and its VM's first instruction would be part of the call.
- * A template whose clones end before they get work is not cloned on for ever: after a few of them
- * in a row nothing is made ahead until a call has succeeded, or the function is set anew.
+ *
+ * What waits, new or reset, does not run: its time stands still, so it finds no timer due when its call comes,
+ * however long that takes.  A VM that is kept as it is goes on in its own time: it may have things to do.
  */
 #include "ctl/function.h"
 #include <stdio.h>
@@ -14,7 +15,6 @@
 #include "lib/assert.h"
 #include "mm/pool.h"
 
-#define SPOILT_MAX    8U
 #define MADE_PER_POLL 2U
 
 TAILQ_HEAD(function_list, function);
@@ -138,6 +138,14 @@ static bool drop_all_idle(void)
 	return any;
 }
 
+/* In the state in which it was put aside. */
+static bool is_as_left(const struct vm *vm)
+{
+	u32 state = atomic_load(&vm->state);
+
+	return vm->has_served ? state == VM_RUNNING : state == VM_NEW || state == VM_PAUSED;
+}
+
 /* One that `mode` may have: the last, or the first. */
 static struct vm *find_idle(const struct function *f, enum call_mode mode)
 {
@@ -154,10 +162,10 @@ enum err function_take_vm(struct function *f, enum call_mode mode, struct vm **o
 
 	while ((*out = find_idle(f, mode)) != NULL) {
 		take_out(f, *out);
-		*is_warm = atomic_load(&(*out)->state) == VM_RUNNING;
+		*is_warm = is_as_left(*out);
 		if (*is_warm)
 			return ERR_OK;
-		function_drop_vm(*out); /* somebody has frozen or paused it */
+		function_drop_vm(*out); /* somebody has frozen, paused or resumed it */
 	}
 	*is_warm = false;
 	e = make_vm(f, out);
@@ -183,8 +191,9 @@ static void put_in(struct function *f, struct vm *vm, bool has_served)
 
 void function_keep_vm(struct function *f, struct vm *vm, bool has_served)
 {
+	vm->has_served = has_served;
 	if (f->is_listed && vm->template == f->template && f->n_idle < f->policy.max &&
-	    atomic_load(&vm->state) == VM_RUNNING)
+	    is_as_left(vm))
 		put_in(f, vm, has_served);
 	else
 		function_drop_vm(vm);
@@ -197,7 +206,6 @@ void function_vm_is_off(struct vm *vm)
 
 	take_out(f, vm);
 	function_drop_vm(vm);
-	f->n_spoilt++;
 	is_wanting = true;
 }
 
@@ -211,13 +219,9 @@ static bool make_ahead(struct function *f)
 {
 	struct vm *vm;
 
-	if (f->n_idle >= f->policy.n_warm || f->n_spoilt >= SPOILT_MAX || make_vm(f, &vm) != ERR_OK)
+	if (f->n_idle >= f->policy.n_warm || make_vm(f, &vm) != ERR_OK)
 		return false;
 	prepare(f, vm);
-	if (vm_run(vm) != ERR_OK) {
-		function_drop_vm(vm);
-		return false;
-	}
 	put_in(f, vm, false);
 	return true;
 }
@@ -296,7 +300,6 @@ enum err function_set(const char *name, struct vm *template, const struct functi
 		take_out(f, vm);
 		function_drop_vm(vm);
 	}
-	f->n_spoilt = 0;
 	is_wanting = true;
 	call_start_waiting();
 	return ERR_OK;
