@@ -81,8 +81,9 @@ static enum frame_use use_for_table(struct walk *w)
 	return FRAME_FOR_TABLE;
 }
 
-static void spend_table(struct space *s, u32 level)
+static void note_table(struct space *s, u32 level)
 {
+	s->n_tables++;
 	if (s->use == FRAME_PROMISED)
 		promise_spend_table(s, level);
 }
@@ -96,7 +97,7 @@ static enum err own_root(struct walk *w)
 
 		if (!copy)
 			return ERR_NOMEM;
-		spend_table(s, 2);
+		note_table(s, 2);
 		w->old[w->n_old++] = s->root;
 		s->root = copy;
 		w->new_root = w->new_pointer = true;
@@ -127,7 +128,7 @@ static struct table *own_below(struct walk *w, struct table *parent, u32 i)
 		w->s->breaks[BREAK_DERIVE] += t != NULL;
 	}
 	if (t) {
-		spend_table(w->s, t->level);
+		note_table(w->s, t->level);
 		table_set(parent, i, pte_make(ptr_hpa(t->pte), PTE_TABLE));
 		w->new_pointer = true;
 	}

@@ -419,18 +419,23 @@ void frame_free_order(struct frame *f, u32 order)
 	lock_release(&lock);
 }
 
+static COLD void free_long_run(u32 i, u32 stop)
+{
+	lock_acquire(&lock);
+	free_range(i, stop);
+	lock_release(&lock);
+}
+
 void frame_free_run(struct frame_run *run)
 {
-	u32 i = run->n > 0 ? index_of(run->first) : 0, stop = i + run->n;
+	struct frame *f = run->first;
 
 	/* A few are better kept in the hart's stock. */
-	for (; run->n < RUN_WORTH_LOCKING && i < stop; i++)
-		frame_free(&records[i]);
-	if (i < stop) {
-		lock_acquire(&lock);
-		free_range(i, stop);
-		lock_release(&lock);
-	}
+	if (run->n < RUN_WORTH_LOCKING)
+		for (; run->n > 0; run->n--)
+			frame_free(f++);
+	else
+		free_long_run(index_of(f), index_of(f) + run->n);
 	*run = (struct frame_run){ 0 };
 }
 

@@ -164,11 +164,13 @@ struct frame_run {
 };
 void frame_free_run(struct frame_run *run);
 
-/* As frame_free(), by way of `run`. */
+/* As frame_free(), by way of `run`.  It grows at both ends: a stock that was filled in rising order is used
+ * up in falling order. */
 static inline void frame_free_into(struct frame_run *run, struct frame *f)
 {
 	if (f != run->first + run->n) {
-		frame_free_run(run);
+		if (run->n && f + 1 != run->first)
+			frame_free_run(run);
 		run->first = f;
 	}
 	run->n++;

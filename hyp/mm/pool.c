@@ -141,12 +141,11 @@ COLD void *pool_alloc_promised(struct pool *p)
 	return memset(obj, 0, p->obj_len);
 }
 
-void pool_free(struct pool *p, void *obj)
+static inline void give(struct pool *p, void *obj)
 {
 	struct pool_page *pg = (void *)ALIGN_DOWN((u64)obj, PAGE_SIZE);
 
 	assert(pg->pool == p);
-	lock_acquire(&p->lock);
 	if (pg->n_used == page_capacity(p))
 		partial_push(p, pg);
 	*(void **)obj = pg->free;
@@ -156,6 +155,22 @@ void pool_free(struct pool *p, void *obj)
 	p->n_free++;
 	if (page_is_spare(p, pg))
 		page_remove(p, pg);
+}
+
+void pool_free(struct pool *p, void *obj)
+{
+	lock_acquire(&p->lock);
+	give(p, obj);
+	lock_release(&p->lock);
+}
+
+void pool_free_chain(struct pool *p, void *first, size_t link)
+{
+	lock_acquire(&p->lock);
+	for (u8 *obj = first, *next; obj; obj = next) {
+		next = *(u8 **)(obj + link);
+		give(p, obj);
+	}
 	lock_release(&p->lock);
 }
 

@@ -38,6 +38,9 @@ void *must_check pool_alloc_raw(struct pool *p);
 
 void pool_free(struct pool *p, void *obj);
 
+/* The same for objects that are chained by a pointer `link` bytes into each, NULL at the end. */
+void pool_free_chain(struct pool *p, void *first, size_t link);
+
 /* Puts `n` objects aside for pool_alloc_promised(), which then cannot fail.  False: no memory,
  * nothing has changed. */
 bool must_check pool_promise(struct pool *p, u64 n);

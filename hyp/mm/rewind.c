@@ -3,8 +3,8 @@
  * A reset that keeps the tables.
  *
  * What a clone has written stands at entries that are marked in its own tables: armed,
- * or taken away by the merge scanner since.  If these are few, each gets back what the
- * template has at that place, and the page goes.  The tables stay: they name what the
+ * or taken away by the merge scanner since.  If these are few (the space's breaks tell), each
+ * gets back what the template has at that place, and the page goes.  The tables stay: they name what the
  * template's name but for those entries, so a clone that is reset over and over derives
  * them once, and nobody has to free them.
  *
@@ -19,13 +19,10 @@
 
 #include "mm/table.h"
 
-/* More than that is better left to idle harts: the caller waits. */
+/* More than that is better left to idle harts, as the caller waits; and a clone that is reset is not to keep many
+ * tables: the root, a level-1 table, and eight more. */
 #define PAGES_MAX  64U
-#define TABLES_MAX 8U
-
-struct rewind {
-	u32 n_pages, n_tables;
-};
+#define TABLES_MAX 10U
 
 /* What the template has in one region: a table's entries, or pieces of one block from `piece` on, or nothing. */
 struct original {
@@ -54,7 +51,7 @@ static inline bool is_leaf(u64 pte)
 	return (pte & PTE_V) && pte_kind(pte) == KIND_LEAF;
 }
 
-static inline void rewind_page(struct table *t, u32 i, u64 pte)
+static inline void rewind_page(struct table *t, u32 i, u64 pte, struct frame_run *run)
 {
 	u64 old = t->pte[i];
 
@@ -66,80 +63,88 @@ static inline void rewind_page(struct table *t, u32 i, u64 pte)
 		bit_clear(t->counted, i);
 	}
 	if (is_leaf(old))
-		frame_put(frame_in(frame_map(), pte_ppn(old)));
+		frame_put_into(run, frame_in(frame_map(), pte_ppn(old)));
 }
 
-/* Marks go when all that they stand for has. */
-static bool rewind_leaves(struct rewind *r, struct table *t, u64 above)
+/* Marks go with what they stand for. */
+static void rewind_leaves(struct table *t, u64 above, struct frame_run *run)
 {
 	struct original from = original_of(t, above);
 
 	for (u32 word = 0; word < BITMAP_WORDS; word++) {
-		u64 left = t->armed_at[word] | t->given[word];
+		u64 marked = t->armed_at[word] | t->given[word];
+		u32 i;
 
-		if (!left)
+		if (!marked)
 			continue;
-		for (u32 i = word * 64; left; left >>= 1, i++) {
-			if (!(left & 1))
-				continue;
-			if (r->n_pages++ == PAGES_MAX)
-				return false;
-			rewind_page(t, i, from.pte ? from.pte[i] : from.piece + i * from.step);
-		}
 		t->armed_at[word] = t->given[word] = 0;
+		FOR_EACH_BIT_OF (marked, word * 64, i)
+			rewind_page(t, i, from.pte ? from.pte[i] : from.piece + i * from.step, run);
 	}
 	t->armed = false;
-	return true;
 }
 
 /* `from`: the template's level-1 table; NULL: it has none. */
-static bool rewind_middle(struct rewind *r, struct table *t, const struct table *from)
+static void rewind_middle(struct table *t, const struct table *from, struct frame_run *run)
 {
-	for (u32 word = 0; word < BITMAP_WORDS; word++) {
-		u64 left = t->armed_at[word];
+	u32 i;
 
-		for (u32 i = word * 64; left; left >>= 1, i++) {
-			struct table *below;
+	FOR_EACH_BIT (t->armed_at, i) {
+		struct table *below = pte_is_table(t->pte[i]) ? table_below(t->pte[i]) : NULL;
 
-			/* Not ours alone: there was no memory for a table. */
-			if (!(left & 1) || !pte_is_table(t->pte[i]) ||
-			    table_is_shared(below = table_below(t->pte[i])))
-				continue;
-			if (r->n_tables++ == TABLES_MAX ||
-			    !rewind_leaves(r, below, from ? from->pte[i] : 0))
-				return false;
-		}
-		t->armed_at[word] = 0;
+		/* Shared: there was no memory for a table of our own. */
+		if (below && !table_is_shared(below))
+			rewind_leaves(below, from ? from->pte[i] : 0, run);
 	}
+	ZERO_WORDS(t->armed_at);
 	t->armed = false;
-	return true;
 }
 
-static bool rewind_root(struct rewind *r, struct table *root, const struct table *from)
+static void rewind_root(struct table *root, const struct table *from)
 {
+	struct frame_run run = { 0 };
+
 	for (u32 i = root->lo; i < root->hi; i++) {
 		struct table *below = root->pte[i] ? table_below(root->pte[i]) : NULL;
 
-		if (!below || !below->armed || table_is_shared(below))
-			continue;
-		if (!rewind_middle(r, below, from->pte[i] ? table_below(from->pte[i]) : NULL))
-			return false;
+		if (below && below->armed && !table_is_shared(below))
+			rewind_middle(below, from->pte[i] ? table_below(from->pte[i]) : NULL, &run);
 	}
 	root->armed = false;
-	return true;
+	frame_free_run(&run);
+}
+
+/* Each page that was written, and each path that was armed, has had its break. */
+static u64 n_breaks(const struct space *s)
+{
+	return s->breaks[BREAK_ZERO_FILL] + s->breaks[BREAK_ZERO_MAP] + s->breaks[BREAK_COPY] +
+	       s->breaks[BREAK_OWN];
+}
+
+static bool is_possible(const struct space *s, u64 n_pages)
+{
+	if (!s->is_marked)
+		return false;
+	if (s->use == FRAME_PROMISED)
+		return false; /* what it is promised begins with a root */
+	if (n_pages > PAGES_MAX)
+		return false;
+	if (s->n_tables > TABLES_MAX)
+		return false;
+	return !frame_is_short();
 }
 
 bool space_rewind_locked(struct space *s, const struct space *template)
 {
-	struct rewind r = { 0 };
-	bool done;
+	u64 n_before = s->n_breaks_before;
 
-	if (!s->is_marked || s->use == FRAME_PROMISED || frame_is_short())
+	s->n_breaks_before = n_breaks(s);
+	if (!is_possible(s, s->n_breaks_before - n_before))
 		return false;
 	if (s->root == template->root)
 		return true;
 	s->recent = NULL; /* its path is not armed any more */
-	done = rewind_root(&r, s->root, template->root);
+	rewind_root(s->root, template->root);
 	tlb_fence_all(&s->tlb, HPA(0)); /* pairs with the entries that were set back */
-	return done;
+	return true;
 }

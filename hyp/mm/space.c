@@ -39,6 +39,8 @@ static void start_over(struct space *s, struct table *root)
 	lock_init(&s->lock, LOCK_SPACE);
 	s->root = root;
 	s->frozen = s->is_marked = false;
+	s->n_tables = 0;
+	s->n_breaks_before = 0;
 	s->n_tables_when_short = 0;
 	s->use = FRAME_FOR_GUEST;
 	s->promise = (struct promise){ 0 };
@@ -131,6 +133,7 @@ static struct table *change_root(struct space *s, struct table *root)
 	table_get(root);
 	s->root = root;
 	s->recent = NULL;
+	s->n_tables = 0;
 	s->is_marked = true;
 	tlb_fence_all(&s->tlb, ptr_hpa(root->pte));
 	return old;

@@ -52,6 +52,8 @@ struct space {
 	u64 family;                              /* I: whose ancestor by space_init() is the same */
 	bool frozen;                             /* s: a template; never written again */
 	bool is_marked;         /* s: a clone; its tables mark all that it has written */
+	u32 n_tables;           /* s: made since it stood on the root of another */
+	u64 n_breaks_before;    /* s: at the last reset: rewind.c */
 	u8 n_tables_when_short; /* s: what it has had of the tables' reserve */
 	enum frame_use use;     /* s: FRAME_PROMISED: it is reserved */
 	struct promise promise; /* s: what it may still take then */
@@ -92,7 +94,7 @@ void space_fork(struct space *child, struct space *parent);
  * No vCPU of the space may be running.  A reserved space wants promise_renew() first. */
 void space_reset(struct space *s, struct space *template);
 
-/* The first of these ways; false: it is not possible, or was given up half-way.  Space lock held. */
+/* The first of these ways; false: it is not possible, and nothing has changed.  Space lock held. */
 bool must_check space_rewind_locked(struct space *s, const struct space *template);
 
 /* Drops the root; what reaches zero is freed later by space_reap().  The caller does not wait. */

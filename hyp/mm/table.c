@@ -33,7 +33,7 @@ static struct frame *pages_for(u32 level, bool zeroed, enum frame_use use)
 	return zeroed ? frame_alloc_zeroed(use) : frame_alloc(use);
 }
 
-static NOINLINE void pages_free_of(u32 level, struct frame *f)
+static inline void pages_free_of(u32 level, struct frame *f)
 {
 	if (level == 2)
 		root_put(f);
@@ -67,16 +67,6 @@ static struct table *table_new(u32 level, bool zeroed, enum frame_use use)
 struct table *table_alloc(u32 level, enum frame_use use)
 {
 	return table_new(level, true, use);
-}
-
-struct table *table_below(u64 pte)
-{
-	return frame_of(pte_hpa(pte))->link.table;
-}
-
-struct block *block_behind(u64 pte)
-{
-	return frame_of(pte_hpa(pte))->link.block;
 }
 
 void table_set(struct table *t, u32 i, u64 pte)
@@ -241,13 +231,8 @@ struct block *block_new_listed(struct frame *first, u16 n)
 	return block_new(first, n, false);
 }
 
-void block_put(struct block *b)
+static COLD void block_free(struct block *b)
 {
-	u32 before = atomic_fetch_sub_explicit(&b->count, 1, memory_order_acq_rel);
-
-	assert(before > 0);
-	if (before > 1)
-		return;
 	if (b->is_contiguous) {
 		frame_free_order(b->first, 9);
 	} else {
@@ -260,6 +245,15 @@ void block_put(struct block *b)
 		frame_free_run(&run);
 	}
 	pool_free(&blocks, b);
+}
+
+void block_put(struct block *b)
+{
+	u32 before = atomic_fetch_sub_explicit(&b->count, 1, memory_order_acq_rel);
+
+	assert(before > 0);
+	if (before == 1)
+		block_free(b);
 }
 
 u64 table_n_pieces(const struct table *t)
@@ -326,78 +320,135 @@ u32 table_dissolve(struct table *t)
 
 /* ---- the end of a table ---- */
 
-void table_put(struct table *t)
+/* Tables that nobody names any more, chained by reap_next. */
+struct row {
+	struct table *first, *last; /* NULL: none */
+};
+
+static inline void row_add(struct row *r, struct table *t)
+{
+	t->reap_next = NULL;
+	if (r->first)
+		r->last->reap_next = t;
+	else
+		r->first = t;
+	r->last = t;
+}
+
+static inline struct table *row_pop(struct row *r)
+{
+	struct table *t = r->first;
+
+	r->first = t->reap_next;
+	return t;
+}
+
+/* Drops a count; the last one puts the table into `dead`. */
+static inline void drop(struct row *dead, struct table *t)
 {
 	u32 before = atomic_fetch_sub_explicit(&t->count, 1, memory_order_acq_rel);
 
 	assert(before > 0);
-	if (before > 1)
-		return;
-	t->reap_next = NULL;
-	lock_acquire(&reap_lock);
-	t->retired = tlb_retire();
-	*reap_tail = t;
-	reap_tail = &t->reap_next;
-	lock_release(&reap_lock);
+	if (before == 1)
+		row_add(dead, t);
 }
 
-static struct table *reap_pop(void)
+/* They leave `dead`, which is not empty, for the end of the reap list. */
+static void retire(struct row *dead)
 {
-	struct table *t;
+	u64 stamp;
 
 	lock_acquire(&reap_lock);
-	t = reap_head;
-	if (t && tlb_is_past(t->retired)) {
+	stamp = tlb_retire();
+	for (struct table *t = dead->first; t; t = t->reap_next)
+		t->retired = stamp;
+	*reap_tail = dead->first;
+	reap_tail = &dead->last->reap_next;
+	lock_release(&reap_lock);
+	dead->first = NULL;
+}
+
+void table_put(struct table *t)
+{
+	struct row dead = { NULL, NULL };
+
+	drop(&dead, t);
+	if (dead.first)
+		retire(&dead);
+}
+
+/* The oldest of the reap list that every hart has passed, `max` at most. */
+static void take_past(struct row *now, u32 max)
+{
+	lock_acquire(&reap_lock);
+	while (max-- > 0 && reap_head && tlb_is_past(reap_head->retired)) {
+		struct table *t = reap_head;
+
 		reap_head = t->reap_next;
 		if (!reap_head)
 			reap_tail = &reap_head;
-	} else {
-		t = NULL;
+		row_add(now, t);
 	}
 	lock_release(&reap_lock);
-	return t;
 }
 
+/* As in get_leaves(): whole words are marked where much was written. */
 static void put_leaves(struct table *t)
 {
 	struct frame_map map = frame_map();
 	struct frame_run run = { 0 };
-	u32 i;
+	u64 k;
 
-	FOR_EACH_BIT (t->counted, i) {
-		u64 pte = t->pte[i];
+	for (u32 word = 0; word < BITMAP_WORDS; word++) {
+		const u64 *pte = &t->pte[word * 64];
 
-		frame_put_into(&run, frame_in(map, pte_ppn(pte)));
+		if (t->counted[word] == UINT64_MAX)
+			for (k = 0; k < 64; k++)
+				frame_put_into(&run, frame_in(map, pte_ppn(pte[k])));
+		else
+			FOR_EACH_BIT_OF (t->counted[word], 0, k)
+				frame_put_into(&run, frame_in(map, pte_ppn(pte[k])));
 	}
 	frame_free_run(&run);
 	if (t->block)
 		block_put(t->block);
 }
 
-static void put_entries(struct table *t)
+static void put_middle(struct table *t, struct row *dead)
 {
-	u32 i;
+	u64 i;
 
-	if (t->level == 0) {
-		put_leaves(t);
-		return;
-	}
-	if (t->level == 2) {
-		for (i = t->lo; i < t->hi; i++) {
-			if (t->pte[i])
-				table_put(table_below(t->pte[i]));
-			t->pte[i] = 0;
-		}
-		return;
-	}
 	FOR_EACH_BIT (t->counted, i) {
 		u64 pte = t->pte[i];
 
 		if (pte_is_table(pte))
-			table_put(table_below(pte));
+			drop(dead, table_below(pte));
 		else
 			block_put(block_behind(pte));
 	}
+}
+
+static void put_root(struct table *t, struct row *dead)
+{
+	for (u32 i = t->lo; i < t->hi; i++) {
+		if (t->pte[i])
+			drop(dead, table_below(t->pte[i]));
+		t->pte[i] = 0;
+	}
+}
+
+/* All but the record.  Tables that nobody else names come to `dead`. */
+static void end(struct table *t, struct row *dead)
+{
+	struct frame *f = frame_in(frame_map(), ptr_hpa(t->pte).v >> PAGE_SHIFT);
+
+	if (t->level == 0)
+		put_leaves(t);
+	else if (t->level == 1)
+		put_middle(t, dead);
+	else
+		put_root(t, dead);
+	pages_free_of(t->level, f);
 }
 
 static void note_reaped(u64 n, u64 instret)
@@ -411,21 +462,42 @@ struct table_reaped table_reaped(void)
 	return (struct table_reaped){ atomic_load(&n_reaped), atomic_load(&reap_instret) };
 }
 
+/* Up to `max` tables of the list, and of those that come to light on the way.  `ended` gets their records. */
+static u32 reap(struct row *ended, u32 max)
+{
+	struct row now = { NULL, NULL }, dead = { NULL, NULL };
+	u32 n = 0;
+
+	take_past(&now, max);
+	while (now.first) {
+		struct table *t = row_pop(&now);
+
+		end(t, &dead);
+		row_add(ended, t);
+		n++;
+		/* If nobody walks anywhere now, these need not wait in the list. */
+		if (!now.first && dead.first && n < max && tlb_is_past(tlb_retire())) {
+			now = dead;
+			dead.first = NULL;
+		}
+		if (n == max && now.first)
+			retire(&now);
+	}
+	if (dead.first)
+		retire(&dead);
+	return n;
+}
+
 bool table_reap(u32 budget)
 {
 	u64 start = time_instret();
-	struct table *t;
-	u32 n;
+	struct row ended = { NULL, NULL };
+	u32 n = reap_head ? reap(&ended, budget) : 0;
 
-	for (n = 0; n < budget && (t = reap_pop()); n++) {
-		struct frame *f = frame_of(ptr_hpa(t->pte));
-
-		put_entries(t);
-		pages_free_of(t->level, f);
-		pool_free(&tables, t);
-	}
-	if (n)
+	if (n) {
+		pool_free_chain(&tables, ended.first, offsetof(struct table, reap_next));
 		note_reaped(n, time_instret() - start);
+	}
 	return reap_head != NULL;
 }
 

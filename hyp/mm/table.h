@@ -50,14 +50,17 @@ struct table {
 };
 
 /* No count-trailing-zeros: without Zbb that is a call.  Tables are mostly full or mostly empty:
- * eight bits at a time are passed over if none is set. */
-#define FOR_EACH_BIT(bitmap, i)                                                                  \
-	for (u32 word_ = 0; word_ < BITMAP_WORDS; word_++)                                       \
-		for (u64 left_ = ((i) = word_ * 64, (bitmap)[word_]); left_; left_ >>= 1, (i)++) \
-			if (!(left_ & 1)) {                                                      \
-				if (!(left_ & 0xff))                                             \
-					left_ >>= 7, (i) += 7;                                   \
-			} else
+ * eight bits at a time are passed over if none is set.  `i` begins at `first`, for bit 0 of `word`. */
+#define FOR_EACH_BIT_OF(word, first, i)                                      \
+	for (u64 left_ = ((i) = (first), (word)); left_; left_ >>= 1, (i)++) \
+		if (!(left_ & 1)) {                                          \
+			if (!(left_ & 0xff))                                 \
+				left_ >>= 7, (i) += 7;                       \
+		} else
+
+#define FOR_EACH_BIT(bitmap, i)                            \
+	for (u32 word_ = 0; word_ < BITMAP_WORDS; word_++) \
+		FOR_EACH_BIT_OF ((bitmap)[word_], word_ * 64, i)
 
 static inline void bit_set(u64 *bitmap, u32 i)
 {
@@ -111,8 +114,15 @@ static inline void table_get(struct table *t)
 struct table *must_check table_alloc(u32 level, enum frame_use use);
 
 /* The table below a table entry, the block behind a level-1 leaf. */
-struct table *table_below(u64 pte);
-struct block *block_behind(u64 pte);
+static inline struct table *table_below(u64 pte)
+{
+	return frame_in(frame_map(), pte_ppn(pte))->link.table;
+}
+
+static inline struct block *block_behind(u64 pte)
+{
+	return frame_in(frame_map(), pte_ppn(pte))->link.block;
+}
 
 /* A private copy of a shared table: takes one count on all that it names, nothing in it is
  * writable.  The caller still holds its count on `t`.  NULL: no memory. */

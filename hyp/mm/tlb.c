@@ -29,15 +29,15 @@ static u64 nowhere[ROOT_ENTRIES] __attribute__((aligned(ROOT_ENTRIES * 8)));
 static struct window window[HART_MAX];
 static _Atomic u64 epoch;
 
-static struct spinlock vmid_lock = LOCK_INIT(LOCK_VMID);
-static _Atomic u64 vmid_gen; /* changes under vmid_lock */
-static u64 vmid_next;        /* vmid_lock */
+static struct spinlock vmid_lock = LOCK_INIT(LOCK_VMID); /* the generation changes under it */
+static _Atomic u64 vmid_gen;
+static _Atomic u64 vmid_last; /* the newest tag, or one beyond the last VMID */
 
 void tlb_init_all(void)
 {
 	atomic_store(&epoch, 1);
 	atomic_store(&vmid_gen, 1);
-	vmid_next = machine.vmid_bits ? 1 : 0;
+	atomic_store(&vmid_last, 1UL << VMID_BITS);
 	for (u32 h = 0; h < HART_MAX; h++) {
 		atomic_store(&window[h].open, NULL);
 		atomic_store(&window[h].epoch, EPOCH_IDLE);
@@ -59,28 +59,52 @@ void tlb_init(struct tlb *t, hpa_t root)
 
 /* ---- VMIDs ---- */
 
-static COLD u64 vmid_assign(struct tlb *t)
+static u64 vmid_in(u64 tag)
 {
-	u64 gen, tag;
+	return tag & (BIT(VMID_BITS) - 1);
+}
+
+/* One addition takes a VMID.  It may come out one too high, and then does for all others, until somebody has begun
+ * the next generation. */
+static u64 vmid_take(void)
+{
+	return atomic_fetch_add(&vmid_last, 1) + 1;
+}
+
+static bool is_beyond(u64 tag)
+{
+	return vmid_in(tag) >> machine.vmid_bits != 0;
+}
+
+static COLD u64 vmid_roll_over(void)
+{
+	u64 tag, gen;
 
 	lock_acquire(&vmid_lock);
-	gen = atomic_load(&vmid_gen);
-	tag = atomic_load(&t->vmid_tag);
-	if (tag >> VMID_BITS != gen) {
-		if (vmid_next >> machine.vmid_bits) {
-			atomic_store(&vmid_gen, ++gen);
-			vmid_next = machine.vmid_bits ? 1 : 0;
-		}
-		tag = gen << VMID_BITS | vmid_next++;
-		atomic_store(&t->vmid_tag, tag);
+	tag = vmid_take(); /* another hart may have been first */
+	if (is_beyond(tag)) {
+		gen = (tag >> VMID_BITS) + 1;
+		tag = gen << VMID_BITS | (machine.vmid_bits ? 1 : 0);
+		atomic_store(&vmid_gen, gen);
+		atomic_store(&vmid_last, tag);
 	}
 	lock_release(&vmid_lock);
 	return tag;
 }
 
-static u64 vmid_in(u64 tag)
+static COLD u64 vmid_assign(struct tlb *t)
 {
-	return tag & (BIT(VMID_BITS) - 1);
+	u64 was = atomic_load(&t->vmid_tag), tag;
+
+	if (was >> VMID_BITS == atomic_load(&vmid_gen))
+		return was;
+	tag = vmid_take();
+	if (is_beyond(tag))
+		tag = vmid_roll_over();
+	/* A sibling on another hart may have got one: the same for both. */
+	if (!atomic_compare_exchange_strong(&t->vmid_tag, &was, tag))
+		tag = was;
+	return tag;
 }
 
 static u64 vmid_of(const struct tlb *t)
@@ -270,22 +294,24 @@ u64 tlb_retire(void)
 	return atomic_fetch_add(&epoch, 1);
 }
 
+/* Hart `h` has not passed.  May it be taken to have, since it is this one? */
+static COLD bool is_past_now(u32 h)
+{
+	if (h == hart_index()) {
+		tlb_unload(); /* nobody's guest runs here now */
+		return true;
+	}
+	if (atomic_load(&window[h].open))
+		hart_kick(h);
+	return false;
+}
+
 bool tlb_is_past(u64 stamp)
 {
 	bool past = true;
 
-	for (u32 h = 0; h < hart_count(); h++) {
-		struct window *w = &window[h];
-
-		if (atomic_load_explicit(&w->epoch, memory_order_acquire) > stamp)
-			continue;
-		if (h == hart_index()) {
-			tlb_unload(); /* nobody's guest runs here now */
-			continue;
-		}
-		if (atomic_load(&w->open))
-			hart_kick(h);
-		past = false;
-	}
+	for (u32 h = 0; h < hart_count(); h++)
+		if (atomic_load_explicit(&window[h].epoch, memory_order_acquire) <= stamp)
+			past &= is_past_now(h);
 	return past;
 }

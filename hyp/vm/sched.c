@@ -187,10 +187,13 @@ static void offer(u32 home, bool soon)
 		return;
 	}
 	/* Whoever runs at home has to share from now on: its slice must be timed. */
-	atomic_store(&q->is_stale, true);
-	if (home != here)
+	if (home != here) {
+		atomic_store(&q->is_stale, true);
 		hart_kick(home);
-	else if (soon)
+		return;
+	}
+	atomic_store_explicit(&q->is_stale, true, memory_order_relaxed);
+	if (soon)
 		q->slice_end = u64_min(q->slice_end, time_now() + time_ns_to_ticks(SOON_NS));
 }
 

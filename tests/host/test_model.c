@@ -337,7 +337,7 @@ static void step_reset(void)
 	if (k < 0 || m[k].template <0)
 		return;
 	stop_all(k);
-	if (fake_random() % 2)
+	if (m[k].s.breaks[BREAK_COPY] % 2)
 		m[k].s.is_marked = false; /* its tables go, however little was written */
 	space_reset(&m[k].s, &m[m[k].template].s);
 	memcpy(m[k].want, m[m[k].template].want, sizeof(m[k].want));
