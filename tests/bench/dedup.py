@@ -3,8 +3,10 @@
 passes are made by `dedup once`. KSM's figures: Linux 6.12 on the same emulated machine, CPU time of ksmd under icount."""
 
 import re
+import time
 
-from drive import LIMIT, Machine, bundle, in_bytes
+from drive import LIMIT, Machine, bundle, in_bytes, pando
+from duplicates import Ram, count
 
 PAGES = 8192
 COPIES = 8  # equal pages in a row
@@ -163,6 +165,41 @@ def of_busy(folder, report):
                 vm.quit()
         slower = (took["on"] / took["off"] - 1) * 100
         report.add(f"dedup-busy-{name}", f"slowdown of a guest that {words}", slower, 2, unit="%")
+
+
+def debians(folder, report):
+    """Two Debian guests that were booted separately and stand still, against a count of all their pages from outside."""
+    vm = f"t,kernel={pando.BUILD / 'linux/Image'},initrd={pando.BUILD / 'linux/initrd.cpio'},memory=128M,autoboot=0"
+    path = pando.make_bundle(folder / "debians.dtb", "--vm", vm, "--bootargs", "t=console=ttyS0 quiet cryptomgr.notests pando.mode=idle")
+    ram = Ram(folder, 768)
+    with Machine(path, "two Debian guests", harts=2, mem="768M", icount=False, extra=ram.options()) as vm:
+        vm.run("dedup off", LIMIT)
+        vm.run("boot t -n 2", LIMIT)
+        for name in ("t", "t-2"):
+            vm.run(f"watch {name}", LIMIT)
+            vm.line(rf"^\[{name}\] pando guest: init", LIMIT)
+        time.sleep(5)
+        for name in ("t", "t-2"):
+            vm.run(f"pause {name}", LIMIT)
+        n, duplicates = count(ram.guest_pages())
+        report.add("debians-duplicates", "two Debian guests of 128 MiB booted separately: pages that others hold, or zeroes, by a count from outside", duplicates, unit=f"of {n} pages")
+        for name, what, target, commands in (
+            ("default", "of these merged, %: default policy (families)", None, ()),
+            ("domain", "the same: one domain", None, ("policy t dedup=domain:d", "policy t-2 dedup=domain:d")),
+            ("split", "the same: one domain, blocks always split", 98, ("dedup split=always",)),
+        ):
+            for command in commands:
+                vm.run(command, LIMIT)
+            passes_of(vm, 6)
+            now = vm.frames()
+            won = n - now["guest pages"] - now["guest blocks"]
+            report.add(f"debians-{name}", what, won / duplicates * 100, target, unit="%", at_least=True)
+        vm.quit()
+
+
+def passes_of(vm, n):
+    for _ in range(n):
+        vm.run("dedup once", LIMIT)
 
 
 def run(folder, report):

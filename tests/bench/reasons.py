@@ -18,8 +18,6 @@ REASONS = {
     "memory-answer": "in a clone that answers as one of several at once, the kernel's timer tick comes first and dirties its pages",
     "memory-idle": "what the guest's kernel does by itself: ticks, workqueues, RCU",
     "speed-up": "a figure of the machine below as well: it wants two idle cores",
-    "dedup-merged": "the loop takes 12 of it; the rest is the pass's own work for each table, and the image's block, of which 16 pages are hashed anew",
-    "dedup-known": "the mean, not the median: where a bucket is full its pages push each other out, and are looked up the long way",
     "break-spread": "the lists of free frames have one lock; harts fetch frames from them in batches",
 }
 

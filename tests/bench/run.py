@@ -27,6 +27,7 @@ GROUPS = {
     "clones": ("clone call: instructions, one hart", clones.run, False),
     "lifecycle": ("fork, reset, destroy: instructions, one hart", lifecycle.run, False),
     "dedup": ("the merge scanner: instructions, one hart", dedup.run, False),
+    "debians": ("the merge scanner: what it finds in two Linux guests", dedup.debians, True),
     "harts": ("more harts, and a storm", harts.run, False),
     "functions": ("a call of a function in the Debian guest: instructions, one hart", functions.run, True),
     "linux": ("the Debian guest", linux.run, True),

@@ -1,8 +1,18 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The merge scanner on the machine: by itself in idle harts, and only where the policy allows it."""
 
+import hashlib
 import re
 import time
+
+import pytest
+
+from duplicates import Ram, count
+from pando import BUILD, QEMU, SOAK, qemu_version
+from test_clones import clones, judge
+
+MACHINES = ["newest"] + (["system"] if QEMU == "newest" and qemu_version() != qemu_version("system") else [])
+SIBLINGS_MS = 20000 if SOAK else 2000
 
 
 def saved(pando):
@@ -114,5 +124,115 @@ def test_copies_in_secure_mode_do_not(start):
         assert usual > 1000 and usual == max(planted, key=planted.get), found
         for tally in (own, planted):
             assert tally[usual] > 0.9 * sum(tally.values()), found
+    pando.audit()
+    pando.quit()
+
+
+# ---- a scanner that is always at it
+
+
+def scan_flat_out(pando, until):
+    """Passes one after the other, beside those of idle and busy harts, until until() says so."""
+    pando.run("dedup rate=100")
+    n = 0
+    while not until():
+        pando.run("dedup once", 60)
+        n += 1
+    return n
+
+
+@pytest.mark.parametrize("secure", ["off", "on"])
+@pytest.mark.parametrize("machine", MACHINES)
+def test_memory_checkers(start, machine, secure):
+    """SMP guests that check their memory, of one domain, and clones of one of them: all of them write, and count on, pages that are merged
+    and hidden all the time."""
+    keys = f"memory=8M,vcpus=4,autoboot=0,dedup=domain:d,secure={secure}"
+    pando = start(tiny=[("t", "siblings", keys, f"pages=64 ms={SIBLINGS_MS}"), ("u", "siblings", keys, f"pages=64 ms={SIBLINGS_MS} ready=0")], harts=4, qemu=machine)
+    before = pando.frames()
+    pando.run("boot t")
+    pando.freeze_at_ready("t")
+    pando.run("boot u -n 2")
+    pando.run("clone t -n 3")
+    names = ["u", "u-2", *clones(3)]
+    assert scan_flat_out(pando, lambda: all(pando.all(rf"\b{re.escape(name)}: off:") for name in names)) > 5
+    for name in names[:2]:
+        pando.verdict(name, "siblings", 10)
+    for name in names[2:]:
+        judge(pando, name, "siblings", pando.output_of(name))
+    assert sum(counter(pando, word) for word in ("zero", "back", "kept", "merged", "hidden")) > 0
+    pando.kill_all(before)
+    pando.quit()
+
+
+CACHE = "n=0; while [ $n -lt {rounds} ]; do n=$((n+1)); for f in a b c d; do cat /bin/busybox >/$f; done; sync; echo 3 >/proc/sys/vm/drop_caches; s=$(cat /a /b /c /d | sha256sum); rm /a /b /c /d; echo sum $n $s; done"
+
+
+def test_page_cache(start, linux):
+    """Linux fills its page cache with copies and drops them, time and again; what it frees it zeroes."""
+    busybox = (BUILD / "linux/busybox").read_bytes()
+    right, rounds = hashlib.sha256(busybox * 4).hexdigest(), 40 if SOAK else 3
+    pando = start(*linux(vcpus=2, autoboot=0, bootargs="pando.mode=idle init_on_free=1"), harts=2, mem="1G")
+    before = pando.frames()
+    pando.run("boot linux")
+    pando.line(r"^\[linux\] pando guest: init", 120)
+    pando.prompt()
+    pando.type("console linux\r")
+    pando.line("attached to linux", 30)
+    pando.type("\r")
+    pando.line(r"^Enter 'help'", 60)
+    text = CACHE.format(rounds=rounds) + "\r"
+    for i in range(0, len(text), 8):  # as fast as a person might; a UART has no room for more than a few bytes
+        pando.type(text[i : i + 8])
+        time.sleep(0.05)
+    pando.line(r"^sum 1 [0-9a-f]{64}", 60)
+    pando.type("\x1d")
+    pando.run("watch linux")
+
+    def sums():
+        return [m[1] for m in pando.all(r"sum \d+ ([0-9a-f]{64})")]
+
+    scan_flat_out(pando, lambda: len(sums()) == rounds)
+    assert sums() == [right] * rounds
+    assert counter(pando, "zero") > 1000 and counter(pando, "merged") > 100
+    pando.audit()
+    assert not pando.all(r"rcu.*(stall|self-detected)|BUG:|Oops|Kernel panic|Call Trace")
+    pando.kill_all(before)
+    pando.quit()
+
+
+def test_two_debians(start, linux, tmp_path):
+    """Two that were booted separately and stand still, against a count of all their pages from outside."""
+    ram = Ram(tmp_path, 768)
+    pando = start(*linux(memory="128M", autoboot=0, bootargs="pando.mode=idle"), harts=2, mem="768M", extra=ram.options())
+    pando.run("dedup off")
+    pando.run("boot linux -n 2")
+    for vm in ("linux", "linux-2"):
+        pando.run(f"watch {vm}")
+        pando.line(rf"^\[{vm}\] pando guest: init", 120)
+    time.sleep(3)
+    for vm in ("linux", "linux-2"):
+        pando.run(f"pause {vm}")
+    before = pando.frames()
+    n, duplicates = count(ram.guest_pages())
+    assert n == before["guest pages"] + before["guest blocks"]
+
+    def won(*commands):
+        for command in [*commands, *["dedup once"] * 6]:
+            pando.run(command, 60)
+        now = pando.frames()
+        return n - now["guest pages"] - now["guest blocks"]
+
+    by_default = won()
+    together = won("policy linux dedup=domain:d", "policy linux-2 dedup=domain:d")
+    split = won("dedup split=always")
+    print(f"{n} pages, {duplicates} duplicates; default policy {by_default}, one domain {together}, all blocks split {split}")
+    assert by_default < together <= split
+    assert split >= 0.98 * duplicates
+    n, left = count(ram.guest_pages())
+    assert left <= 0.02 * duplicates
+    pando.audit()
+    for vm in ("linux", "linux-2"):
+        pando.run(f"dedup unmerge {vm}", 60)
+    assert sum(saved(pando).values()) == 0
     pando.audit()
     pando.quit()
