@@ -22,9 +22,9 @@ VM = {"state": "template", "vcpus": 1, "ram": 128 << 20, "private": 0, "shared":
 
 
 class Refused(Exception):
-    def __init__(self, code, message, payload=None):
+    def __init__(self, code, message, payload=None, data=None):
         super().__init__(message)
-        self.code, self.payload = code, payload
+        self.code, self.payload, self.data = code, payload, data
 
 
 class Port:
@@ -73,6 +73,7 @@ class Port:
             message = {"id": number, "ok": True, "data": data, "text": f"{' '.join(words)} done\n"}
         except Refused as error:
             message = {"id": number, "ok": False, "error": {"code": error.code, "message": str(error)}}
+            message |= {"data": error.data} if error.data else {}
             out = error.payload
         if out is not None:
             message["payload"] = len(out)
@@ -320,7 +321,8 @@ class Fake:
             case "crash":
                 raise Refused("crash", "signal 11 at 0x1234", b"signal 11")
             case "fail":
-                raise Refused("function", "the function failed", rest)
+                times = {"request": 0, "clone": [1200, 2500], "entry": 31000, "start": 90000, "end": 120000, "answer": None}
+                raise Refused("function", "f.1: sch\u00c3\u00b6n", rest, {"vm": "f.1", "t": times})
             case "timeout":
                 raise Refused("timeout", "no answer in 10000 ms")
             case "toolong":

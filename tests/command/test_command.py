@@ -162,9 +162,13 @@ def test_invoke_one(hello, directory):
 
 def test_failures_of_calls_have_a_status(hello):
     assert hello.complaint("invoke", "hello", "--data", "crash", status=4) == "signal 11 at 0x1234\nsignal 11"
-    assert hello.complaint("invoke", "hello", "--data", "fail no luck", status=4) == "the function failed\nno luck"
+    assert hello.complaint("invoke", "hello", "--data", "fail no luck", status=4) == "f.1: schön\nno luck"
     assert hello.complaint("invoke", "hello", "--data", "timeout", status=4) == "no answer in 10000 ms"
-    assert hello.json("invoke", "hello", "--data", "fail no luck", status=4)["error"] == {"code": "function", "message": "the function failed", "payload": "no luck"}
+    hello.run("invoke", "hello", "--data", "fail x", "-v", status=4)
+    assert hello.err.startswith("f.1: fresh, 120 us in all\n  wait")
+    error = hello.json("invoke", "hello", "--data", "fail no luck", status=4)["error"]
+    assert (error["code"], error["message"], error["payload"]) == ("function", "f.1: schön", "no luck")
+    assert error["data"]["t"]["start"] == 90000
 
 
 def test_invoke_many(hello, fake, directory):
@@ -174,7 +178,7 @@ def test_invoke_many(hello, fake, directory):
     assert rows == ["p50", "call", "wait", "clone", "give", "enter", "wake", "handler", "answer", "gone"]
     assert len((directory / "calls").read_text().splitlines()) == 200
     found = hello.json("invoke", "hello", "--data", "fail x", "-n", "10", "-c", "3", status=4)
-    assert found["failed"] == {"function": 10} and found["ok"] == 0
+    assert found["failed"] == {"function": 10} and found["ok"] == 0 and found["messages"] == {"function": "f.1: schön"}
     found = hello.json("invoke", "hello", "-n", "50", "--warm", "4", "--mode", "reset")
     assert found["ok"] == 50 and found["ns"]["handler"]["p50"] == 30000
     sets = [words for words, _ in fake.seen if words[:2] == ["function", "set"]]

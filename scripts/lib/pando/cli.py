@@ -179,6 +179,8 @@ def complain(context, error):
         detail = {"code": code, "message": str(error)}
         if getattr(error, "payload", b""):
             detail["payload"] = error.payload
+        if getattr(error, "data", None):
+            detail["data"] = error.data
         print(json.dumps({"error": detail}, default=plain), flush=True)
     print(f"pando: error: {error}", file=sys.stderr)
     if said := getattr(error, "payload", b""):

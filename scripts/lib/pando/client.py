@@ -48,6 +48,14 @@ def request_line(number, words, length=None):
     return line + b"\n"
 
 
+def text_of(text):
+    """What people said in UTF-8 comes byte by byte, for Pando does not know what it was."""
+    try:
+        return (text or "").encode("latin-1").decode()
+    except UnicodeError:
+        return text
+
+
 @dataclass
 class Answer:
     """`data`: the figures; `text`: what the shell would have printed; `payload`: bytes, empty if they went to a sink."""
@@ -271,10 +279,10 @@ class Connection:
         if waiting.answer.done():
             return
         if message["ok"]:
-            waiting.answer.set_result(Answer(message.get("data") or {}, message.get("text") or "", payload))
+            waiting.answer.set_result(Answer(message.get("data") or {}, text_of(message.get("text")), payload))
         else:
             error = message["error"]
-            waiting.answer.set_exception(command_error(error["code"], error["message"], payload))
+            waiting.answer.set_exception(command_error(error["code"], text_of(error["message"]), payload, message.get("data")))
 
     async def _pour(self, length, waiting):
         """A payload into its sink. If that fails, the rest is still read: others have answers behind it."""

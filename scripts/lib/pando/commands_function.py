@@ -11,7 +11,7 @@ from . import timeline
 from .api import PAYLOAD_MAX
 from .cli import CALL_FAILED, Result, arg, command
 from .deploy import RUNTIMES
-from .errors import PandoError
+from .errors import CommandError, PandoError
 from .load import spread
 from .show import size
 
@@ -145,18 +145,27 @@ async def invoke(context):
     options = {"timeout": args.timeout, "mode": args.mode}
     async with kept_warm(pando, args.name, args.warm):
         if args.n == 1:
-            call = await pando.invoke(args.name, data, **options)
-            if args.verbose:
-                print(timeline.text(call.data), end="", file=sys.stderr)
+            try:
+                call = await pando.invoke(args.name, data, **options)
+            except CommandError as error:
+                show_stages(args, error.data)
+                raise
+            show_stages(args, call.data)
             return Result({"payload": call.payload, "seconds": call.seconds, **call.data}, raw=call.payload)
         if args.n < 1 or args.concurrency < 1:
             raise PandoError("--n and --concurrency want at least 1")
         with context.progress(args.name) as bar:
             load = await pando.invoke_many(args.name, data, args.n, args.concurrency, progress=bar, **options)
     if args.calls:
-        lines = (json.dumps({"seconds": call.seconds, **call.data}) + "\n" for call in load.calls)
-        pathlib.Path(args.calls).write_text("".join(lines))
+        lines = [{"seconds": call.seconds, **call.data} for call in load.calls]
+        lines += [{"error": error.code, "message": str(error), **error.data} for error in load.errors]
+        pathlib.Path(args.calls).write_text("".join(json.dumps(line) + "\n" for line in lines))
     return Result(load.summary(), load.text(), status=CALL_FAILED if load.failed else 0)
+
+
+def show_stages(args, data):
+    if args.verbose and timeline.stages(data):
+        print(timeline.text(data), end="", file=sys.stderr)
 
 
 @command(

@@ -20,13 +20,15 @@ class PortsTaken(PandoError):
 
 
 class CommandError(PandoError):
-    """Pando refused a request. `code` is the protocol's, `payload` the bytes that came with the answer."""
+    """Pando refused a request. `code` is the protocol's; `data` (of a call its time line, as far as it got) and `payload` came with the
+    answer."""
 
     code = "unknown"
 
-    def __init__(self, code, message, payload=b""):
+    def __init__(self, code, message, payload=b"", data=None):
         super().__init__(message)
         self.code = code
+        self.data = data or {}
         self.payload = payload
 
 
@@ -79,6 +81,6 @@ BY_CODE = {
 }
 
 
-def command_error(code, message, payload=b""):
+def command_error(code, message, payload=b"", data=None):
     """The exception for a code of the protocol."""
-    return BY_CODE.get(code, CommandError)(code, message, payload)
+    return BY_CODE.get(code, CommandError)(code, message, payload, data)

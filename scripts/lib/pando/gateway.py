@@ -140,7 +140,7 @@ class Gateway:
             done = await pando.invoke(name, payload)
             data, response = done.data, answer_to(done, started)
         except PandoError as error:
-            response = refusal(error)
+            data, response = getattr(error, "data", None), refusal(error)
         finally:
             self.under_way -= 1
         self.metrics.end(name, response.status, time.perf_counter() - begin, data)

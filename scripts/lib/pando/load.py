@@ -28,7 +28,7 @@ def spread(values):
 
 @dataclass
 class Load:
-    """What many calls came to. `calls` are those that succeeded, `failed` counts the others by code; `seconds` from the first
+    """What many calls came to. `calls` are those that succeeded, `errors` the exceptions of the others, and `failed` counts those by code; `seconds` from the first
     request to the last answer. Times in ns."""
 
     name: str
@@ -37,8 +37,12 @@ class Load:
     seconds: float = 0.0
     calls: list = field(default_factory=list)
     failed: dict = field(default_factory=dict)
-    messages: dict = field(default_factory=dict)
+    errors: list = field(default_factory=list)
     retried: int = 0
+
+    def messages(self):
+        """{code: what the first failure with it said}"""
+        return {error.code: str(error) for error in reversed(self.errors)}
 
     def table(self):
         """{row: spread}: `call` as this program saw it, then each stage as Pando saw it."""
@@ -58,6 +62,7 @@ class Load:
             "concurrency": self.concurrency,
             "ok": len(self.calls),
             "failed": dict(self.failed),
+            "messages": self.messages(),
             "busy_retries": self.retried,
             "seconds": self.seconds,
             "calls_per_second": rate,
@@ -69,7 +74,8 @@ class Load:
         lines = [f"{head}: {self.summary()['calls_per_second']:.1f} calls/s"]
         if self.retried:
             lines.append(f"{self.retried} times Pando was busy, and was asked again")
-        lines += [f"{count} failed with {code}: {self.messages[code]}" for code, count in sorted(self.failed.items())]
+        messages = self.messages()
+        lines += [f"{count} failed with {code}: {messages[code]}" for code, count in sorted(self.failed.items())]
         if self.calls:
             lines.append(f"{'':10}" + "".join(f"{name:>10}" for name in ("p50", "p90", "p99", "max", "mean")))
             for row, values in self.table().items():
@@ -102,7 +108,7 @@ async def run(pando, name, data, n, concurrency=1, progress=None, retries=20, **
                 await one(number)
             except CommandError as error:
                 result.failed[error.code] = result.failed.get(error.code, 0) + 1
-                result.messages.setdefault(error.code, str(error))
+                result.errors.append(error)
             done += 1
             if progress:
                 progress(done, n)

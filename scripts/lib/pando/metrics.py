@@ -40,7 +40,7 @@ class Metrics:
             self.started.labels(name).inc()
 
     def end(self, name, code, seconds, data=None):
-        """A call has ended; `data` is its time line, if it succeeded."""
+        """A call has ended; `data` is its time line, as far as it got."""
         if name not in self._names:
             if code in (404, 429, 503):
                 return
