@@ -68,13 +68,11 @@ static void serve(struct wire *w)
 	wire_take_in(w);
 }
 
-void wire_poll(void)
+static void serve_all(void)
 {
 	u64 start = time_now(), pause;
 	bool is_behind = false, is_short = false;
 
-	if (!wire_wanted())
-		return;
 	serial_poll();
 	find_ports();
 	for (u32 i = 0; i < SERIAL_PORTS_MAX; i++) {
@@ -84,12 +82,18 @@ void wire_poll(void)
 		is_behind |= wires[i]->is_behind;
 		is_short |= wires[i]->is_short;
 	}
-	attach_poll();
 	pause = u64_min(time_now() - start, time_ns_to_ticks(PAUSE_MAX_NS));
 	if (is_behind)
 		next_turn = time_now() + pause;
 	else
 		next_turn = is_short ? time_now() + time_ns_to_ticks(RETRY_NS) : TIME_NEVER;
+}
+
+void wire_poll(void)
+{
+	if (wire_wanted())
+		serve_all();
+	attach_poll(); /* a guest's output comes as an event of its VM */
 }
 
 void wire_flush(void)
