@@ -122,7 +122,8 @@ static void show(u32 port, struct vm *vm)
 		deadline = 0;
 }
 
-/* Gives the guest what its FIFO takes; what is for nobody is lost. */
+/* Gives the guest what its FIFO takes, whether or not whoever typed it is still there; what is for no guest
+ * is lost. */
 static void pass_on(u32 port, struct vm *vm)
 {
 	const u8 *from;
@@ -147,8 +148,6 @@ static void serve(u32 port, struct console *c)
 		c->is_open = false;
 		return;
 	}
-	if (serial_take_end(port))
-		pass_on(port, NULL);
 	if (c->vm)
 		show(port, c->vm);
 	pass_on(port, c->vm);

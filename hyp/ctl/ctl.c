@@ -7,6 +7,7 @@
  * to do.  Work that arrives as the poller leaves is seen by the hart that made
  * it, at its next exit, and by the poller before it goes idle.
  */
+#include "ctl/attach.h"
 #include "ctl/boot.h"
 #include "ctl/ctl.h"
 #include "ctl/demo.h"
@@ -61,7 +62,8 @@ static void poll_once(void)
 	wire_poll();
 	wire_flush();
 	event_take_all();
-	view_poll();
+	view_poll(); /* this and the next after the events: a guest's output comes with one */
+	attach_poll();
 	demo_poll();
 	top_poll();
 	shell_refresh();

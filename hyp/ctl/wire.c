@@ -179,7 +179,8 @@ static bool on_line(struct wire *w)
 	nonce = w->is_too_long ? NULL : hello_nonce(line);
 	if (nonce)
 		new_client(w, nonce);
-	else if (w->has_client && (w->line_len > 0 || w->is_too_long) && !request(w, line))
+	else if (w->has_client && w->stale_left == 0 && (w->line_len > 0 || w->is_too_long) &&
+	         !request(w, line))
 		return false;
 	w->line_len = 0;
 	w->is_too_long = false;
@@ -226,6 +227,13 @@ static bool may_read(const struct wire *w)
 	return w->n_out - w->n_events < WIRE_FLIGHT_MAX && w->out_len < UNREAD_MAX;
 }
 
+static void end_stale(struct wire *w, u32 len)
+{
+	w->stale_left -= len;
+	if (w->stale_left == 0 && !serial_has_peer(w->port))
+		wire_drop_client(w); /* its hello was the old one's */
+}
+
 void wire_take_in(struct wire *w)
 {
 	u32 n_lines = 0, len;
@@ -238,21 +246,25 @@ void wire_take_in(struct wire *w)
 			w->is_behind = true;
 			return;
 		}
+		if (w->stale_left > 0)
+			len = (u32)u64_min(len, w->stale_left);
 		len = w->payload_left > 0 ? take_payload(w, bytes, len)
 		                          : take_line(w, bytes, len, &n_lines);
 		serial_consume(w->port, len);
 		n_bytes += len;
+		if (w->stale_left > 0)
+			end_stale(w, len);
 	}
 }
 
-/* The client has gone, and what lies there was said by it, or begins too early. */
+/*
+ * What has come until now may be of the old client, or of a new one that has said hello.  A client waits for the
+ * answer to its hello, so there are no requests of a new one among it: all but hellos is passed over.
+ */
 void wire_end_client(struct wire *w)
 {
-	u32 len;
-
 	wire_drop_client(w);
 	w->line_len = 0;
 	w->is_too_long = w->is_short = false;
-	while (serial_peek(w->port, &len))
-		serial_consume(w->port, len);
+	w->stale_left = serial_n_come(w->port);
 }

@@ -45,6 +45,7 @@ struct wire {
 	bool is_short;  /* a line waits for memory */
 	u64 n_lost;     /* events since the last that was told */
 	/* what comes in */
+	u64 stale_left;   /* bytes that the last client may have sent */
 	bool is_too_long; /* the line, so far */
 	u32 line_len;
 	u64 payload_left;       /* bytes that belong to the last line */
@@ -91,7 +92,7 @@ void event_catch_up(struct wire *w);
 /* Takes what has come, as much as is good at a time. */
 void wire_take_in(struct wire *w);
 
-/* Its client has gone, and what lies in the port was said by it, or begins too early. */
+/* Its client has gone; what lies in the port was said by it, or is the next one's hello. */
 void wire_end_client(struct wire *w);
 
 /* The first half of that: requests, answers, events. */

@@ -93,7 +93,6 @@ void wire_poll(void)
 {
 	if (wire_wanted())
 		serve_all();
-	attach_poll(); /* a guest's output comes as an event of its VM */
 }
 
 void wire_flush(void)

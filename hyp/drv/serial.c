@@ -265,6 +265,18 @@ void serial_consume(u32 port, u32 len)
 		give_back(p);
 }
 
+u64 serial_n_come(u32 port)
+{
+	struct port *p = open_port(port);
+	u64 n = 0;
+
+	if (!p)
+		return 0;
+	for (u32 i = 0; i < p->n_come; i++)
+		n += p->come[i].len;
+	return n - p->at;
+}
+
 static u32 free_slot(const struct port *p)
 {
 	for (u32 i = 0; i < p->n_slots; i++)

@@ -39,9 +39,12 @@ const char *serial_name(u32 port);
 enum err must_check serial_open(u32 port, u32 n_slots);
 bool serial_is_open(u32 port);
 
-/* Has the program at the other end gone since this was asked last?  What serial_peek() shows may be
- * its bytes, or the next one's. */
+/* Has the program at the other end gone since this was asked last?  The bytes that have come may be
+ * its, or already the next one's. */
 bool must_check serial_take_end(u32 port);
+
+/* How many bytes have come and are not consumed. */
+u64 serial_n_come(u32 port);
 
 /* Is a program at the other end? */
 bool serial_has_peer(u32 port);

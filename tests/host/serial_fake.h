@@ -66,6 +66,11 @@ bool serial_take_end(u32 port)
 	return has_ended;
 }
 
+u64 serial_n_come(u32 port)
+{
+	return fake_ports[port].in_len;
+}
+
 bool serial_has_peer(u32 port)
 {
 	return fake_ports[port].has_peer;

@@ -106,6 +106,32 @@ static void test_payload_out(void **state)
 	                    "{\"id\":\"1\",\"ok\":true,\"data\":{},\"payload\":10}\nsome words");
 }
 
+/* Between the end of a client and the hello of the next one lies what the first has left: no requests. */
+static void test_what_is_left(void **state)
+{
+	const char *out;
+
+	(void)state;
+	port->has_peer = true;
+	assert_string_equal(say("1 image put left +1000\nhalf"), "");
+	port->has_ended = true;
+	out = say("old\n2 version\nhello old\n3 version\nhello new\n4 version\n");
+	assert_has(out, "{\"hello\":\"new\"");
+	assert_has_not(out, "\"id\"");
+	assert_has(say("5 image list\n"), "\"id\":\"5\",\"ok\":true");
+	assert_has_not(take_out(), "left");
+	/* Nobody has come since: the hello was the old one's, too. */
+	port->has_peer = false;
+	port->has_ended = true;
+	say("hello old\n");
+	assert_string_equal(say("6 version\n"), "");
+	/* The last client's last line has no end. */
+	port->has_peer = true;
+	port->has_ended = true;
+	assert_string_equal(say("7 version"), "");
+	assert_has(say("\nhello next\n"), "\"next\"");
+}
+
 /* ---- a client that reads slowly, or not at all ---- */
 
 static void test_slow_reader(void **state)
@@ -296,6 +322,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_long_line, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_payload_is_skipped, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_payload_out, connect, hang_up),
+		cmocka_unit_test_setup_teardown(test_what_is_left, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_slow_reader, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_leaves_unread, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_events, connect, hang_up),
