@@ -212,7 +212,7 @@ static void test_plic(void)
 static void test_mailbox(void)
 {
 	check(mailbox_get(MB_MAGIC) == MB_MAGIC_VALUE, "mailbox magic 0x%x", mailbox_get(MB_MAGIC));
-	check(mailbox_get(MB_VERSION) == 1, "mailbox version %u", mailbox_get(MB_VERSION));
+	check(mailbox_get(MB_VERSION) == 2, "mailbox version %u", mailbox_get(MB_VERSION));
 	check(mailbox_get(MB_CLONE_ID) == 0, "clone id %u before any clone",
 	      mailbox_get(MB_CLONE_ID));
 	check(mailbox_get(MB_WINDOW_LEN) == (u32)machine.window_len, "window length");
