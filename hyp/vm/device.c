@@ -20,6 +20,9 @@ void device_set_ops(const struct device_ops *ops)
 		n_copied++;
 	for (u32 i = n_copied; i < ops->n_types; i++)
 		assert(ops->types[i]->cloned != NULL);
+	/* What a clone has from its template a file has to keep, and nothing else. */
+	for (u32 i = 0; i < ops->n_types; i++)
+		assert((ops->types[i]->fields != NULL) == (i < n_copied));
 	for (u32 i = 0; i < ops->n_types; i++) {
 		state_offset[i] = offset;
 		offset += (u32)ALIGN_UP(ops->types[i]->state_len, 8);
@@ -27,6 +30,11 @@ void device_set_ops(const struct device_ops *ops)
 	assert(offset <= VM_DEV_STATE_LEN);
 	state_offset[ops->n_types] = offset;
 	device_ops = ops;
+}
+
+u32 device_n_copied(void)
+{
+	return n_copied;
 }
 
 void *device_state(struct vm *vm, u32 type_index)

@@ -32,7 +32,7 @@ struct device_type {
 	 * returns libfdt's result. */
 	int (*fdt)(const struct vm *vm, void *fdt);
 	/* Names what a template's file keeps of the state, both ways (docs/template-format.md); read into
-	 * what `init` has left, in the order of the table.  NULL: nothing, a clone begins anew. */
+	 * what `init` has left, in the order of the table.  NULL if `cloned` is not: a clone begins anew. */
 	void (*fields)(struct vm *vm, void *state, struct fields *f);
 };
 
@@ -54,6 +54,9 @@ void device_set_ops(const struct device_ops *ops); /* once at boot */
 extern const struct device_ops *device_ops;
 
 void *device_state(struct vm *vm, u32 type_index);
+
+/* How many types, from the first on, have state that clones copy. */
+u32 device_n_copied(void);
 
 /* Bytes of vm->dev_state that the devices use. */
 u64 device_state_len(void);

@@ -96,13 +96,6 @@ static enum err want(struct snapshot_load *l, enum due due, void *into, u64 len)
 	return ERR_OK;
 }
 
-static u32 next_device(u32 i)
-{
-	while (i < device_ops->n_types && device_ops->types[i]->fields == NULL)
-		i++;
-	return i;
-}
-
 static void expect(struct snapshot_load *l, enum snapshot_kind kind, u32 number)
 {
 	l->kind = kind;
@@ -128,8 +121,7 @@ static void expect_next(struct snapshot_load *l)
 	case SNAPSHOT_SLOT:
 	case SNAPSHOT_LAST: return;
 	}
-	device = next_device(device);
-	if (device < device_ops->n_types)
+	if (device < device_n_copied())
 		expect(l, SNAPSHOT_DEVICE, device);
 	else
 		expect(l, SNAPSHOT_SLOT, 0);

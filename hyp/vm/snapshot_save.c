@@ -111,18 +111,10 @@ static u64 make_header(struct snapshot_save *s)
 	return sizeof(h);
 }
 
-/* The next device at or after `i` that has something to keep. */
-static u32 next_device(u32 i)
-{
-	while (i < device_ops->n_types && device_ops->types[i]->fields == NULL)
-		i++;
-	return i;
-}
-
 static void go_on_to(struct snapshot_save *s, enum part part)
 {
 	s->part = part;
-	s->index = part == DEVICES ? next_device(0) : 0;
+	s->index = 0;
 }
 
 /* The next piece before the slots, or after them, into buf.  Returns its bytes; 0: it is the slots' turn, or nobody's. */
@@ -150,8 +142,7 @@ static u64 make_next(struct snapshot_save *s)
 		break;
 	case DEVICES:
 		len = make_section(s, SNAPSHOT_DEVICE);
-		s->index = next_device(s->index + 1);
-		if (s->index == device_ops->n_types)
+		if (++s->index == device_n_copied())
 			go_on_to(s, SLOTS);
 		break;
 	case LAST:
