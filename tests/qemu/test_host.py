@@ -162,6 +162,20 @@ def test_many_calls(here, tiny, mode):
     here.await_frames(before)
 
 
+def test_a_function_is_switched_under_load(here, tiny):
+    """Not a call is lost, and the old template's memory comes back."""
+    here.up(tiny)
+    here.function()
+    calls = here.popen("invoke", "f", "--data", "x", "-n", "3000", "-c", "16", "--json", stdin=subprocess.DEVNULL)
+    for old, new in [("f", "f-2"), ("f-2", "f"), ("f", "f-2")]:
+        here.run("boot", "f")
+        here.run("freeze", new)
+        assert here.json("deploy", "f", "--template", new)["replaced"] == old
+    assert json.loads(calls.communicate(timeout=120 * SLOW)[0])["ok"] == 3000
+    assert here.run("vms", "-s").startswith("1 VM")
+    assert "audit: clean" in here.run("audit")
+
+
 def test_several_clients_at_once(here, tiny):
     """Four ports, more programs; one of them is killed in the middle of a payload."""
     here.up(tiny)

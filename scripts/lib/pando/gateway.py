@@ -20,6 +20,7 @@ from .errors import CommandError, ConnectionLost, FunctionFailed, NotRunning, Pa
 from .metrics import Metrics
 
 RETRY_AFTER = {"Retry-After": "1"}
+PATIENCE = 15  # seconds for what is under way at the end
 LOOK_AGAIN = 0.5  # seconds after a Pando was not there
 STATUS = {
     "absent": 404,
@@ -177,16 +178,17 @@ async def serve(settings, ready=lambda url: None):
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
-        site = web.TCPSite(runner, settings.host, settings.port, shutdown_timeout=15.0, backlog=1024)
+        site = web.TCPSite(runner, settings.host, settings.port, backlog=1024)
         await site.start()
         host, port = runner.addresses[0][:2]
         ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
         await stop.wait()
         await site.stop()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(PATIENCE):
                 while gateway.under_way:
                     await asyncio.sleep(0.02)
     finally:
-        await runner.cleanup()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(runner.cleanup(), 5)
         await gateway.link.close()
