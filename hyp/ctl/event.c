@@ -71,6 +71,8 @@ void event_take_all(void)
 	for (u32 i = 0; i < EVENTS_PER_POLL && (vm = vm_take_event(&events)) != NULL; i++) {
 		if (!call_event(vm, events))
 			tell(vm, events);
+		if (events & VM_EV_NOMEM)
+			function_drop_idle();
 		if (events & VM_EV_KILL)
 			event_kill(vm);
 		vm_put(vm);

@@ -16,6 +16,7 @@
 #include "mm/pool.h"
 
 #define MADE_PER_POLL 2U
+#define SPARE_PART    16U /* of memory: if no more than that is free, nothing is made ahead */
 
 TAILQ_HEAD(function_list, function);
 
@@ -125,8 +126,7 @@ static enum err make_vm(struct function *f, struct vm **out)
 	return ERR_OK;
 }
 
-/* Memory is short: all that waits for work goes. */
-static bool drop_all_idle(void)
+bool function_drop_idle(void)
 {
 	struct function *f;
 	bool any = false;
@@ -169,7 +169,7 @@ enum err function_take_vm(struct function *f, enum call_mode mode, struct vm **o
 	}
 	*is_warm = false;
 	e = make_vm(f, out);
-	if ((e == ERR_NOMEM || e == ERR_RESERVE) && drop_all_idle()) {
+	if ((e == ERR_NOMEM || e == ERR_RESERVE) && function_drop_idle()) {
 		space_relieve();
 		e = make_vm(f, out);
 	}
@@ -214,12 +214,18 @@ void function_want_vms(struct function *f)
 	is_wanting |= f->n_idle < f->policy.n_warm;
 }
 
+/* Those that are under way come first. */
+static bool is_memory_short(void)
+{
+	return frame_n_for_guests() < frame_n_total() / SPARE_PART;
+}
+
 /* True: one was made. */
 static bool make_ahead(struct function *f)
 {
 	struct vm *vm;
 
-	if (f->n_idle >= f->policy.n_warm || make_vm(f, &vm) != ERR_OK)
+	if (f->n_idle >= f->policy.n_warm || is_memory_short() || make_vm(f, &vm) != ERR_OK)
 		return false;
 	prepare(f, vm);
 	put_in(f, vm, false);

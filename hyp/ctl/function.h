@@ -99,6 +99,9 @@ void function_killed(struct vm *vm);
 /* A call has been answered by a VM that had served none before: the first ones tell what they write. */
 void function_learn(struct function *f, struct vm *vm);
 
+/* Memory is short: all that waits for work goes.  Was there any? */
+bool function_drop_idle(void);
+
 /* Makes VMs ahead where they are wanted, and prepares those that wait: a few at a time. */
 void function_poll(void);
 bool function_wants_poll(void);

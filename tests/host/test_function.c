@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Functions: VMs that are made ahead, write sets; then random histories of calls of all kinds. */
 #include "call_fake.h"
+#include "mm_unit.h"
 
 static bool is_there(const char *name)
 {
@@ -38,6 +39,30 @@ static void test_taken_away(void **state)
 	done(worker, RESULT_ANSWER, payload, 5);
 	check_answer(&r[0], payload, 5);
 	forget(1);
+}
+
+/* Whoever waits for memory has it before those that wait for work. */
+static void test_memory_is_short(void **state)
+{
+	(void)state;
+	accepts("function set f template=f warm=5");
+	fake_poll();
+	assert_int_equal(n_clones(), 5);
+	request(&r[0], "invoke f", payload, 5);
+	vm_post_event(worker, VM_EV_NOMEM);
+	fake_poll();
+	assert_int_equal(n_clones(), 1);
+	mm_eat(FRAME_FOR_GUEST, frame_n_for_guests() - frame_n_total() / 20);
+	done(worker, RESULT_ANSWER, payload, 5);
+	check_answer(&r[0], payload, 5);
+	fake_poll();
+	assert_int_equal(n_clones(), 0);
+	mm_uneat();
+	request(&r[1], "invoke f", payload, 5);
+	done(worker, RESULT_ANSWER, payload, 5);
+	fake_poll();
+	assert_int_equal(n_clones(), 5);
+	forget(2);
 }
 
 static void write_page(struct vm *vm, u32 page)
@@ -181,6 +206,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_taken_away),
+		TEST(test_memory_is_short),
 		TEST(test_writeset),
 		TEST(test_random),
 	};

@@ -200,6 +200,32 @@ def test_images(machine):
     scenario(machine, body)
 
 
+def test_no_memory(tmp_path):
+    """Calls that want three times what there is: each gets an answer or says that there was no memory, and most get one."""
+    bundle = make_bundle(tmp_path / "f.dtb", "--vm", f"f,kernel={guest('function')},memory=8M,autoboot=0")
+
+    async def body(c):
+        async def call():
+            try:
+                return (await c.request("invoke", "f", "timeout=60000", payload=b"touch 1200")).payload
+            except errors.CommandError as failure:
+                assert failure.code == "nomem", failure
+                return None
+
+        await c.request("function", "set", "f", "template=f", "warm=8")
+        assert (await c.request("invoke", "f", payload=b"touch 1200")).payload == b"touched"
+        for _ in range(3):
+            answers = await asyncio.gather(*(call() for _ in range(50)))
+            assert answers.count(b"touched") > 5
+        assert (await c.request("invoke", "f", payload=b"x")).payload == b"x"
+
+    with tempfile.TemporaryDirectory(prefix="pando") as control:
+        with Pando(bundle, "test_no_memory", mem="128M", control=control) as pando:
+            pando.prompt()
+            pando.control = control
+            scenario(pando, body)
+
+
 def test_no_frame_is_lost(machine):
     async def body(c):
         n = 100_000 if SOAK else 3000
