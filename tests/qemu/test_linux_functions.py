@@ -261,11 +261,11 @@ def test_shell_leaves_no_process_behind(machine):
 def test_identity(machine, suffix):
     """Host name, clock, the kernel's random numbers and the runtime's own, and the function's hook, in fresh clones, and in one that is
     reset in between."""
-    odd = ODD / f"odd.{suffix}"
+    name = machine.deployed(ODD / f"odd.{suffix}")
     vms = set()
     for mode in ("fresh", "fresh", "fresh", "reset", "reset"):
         now = time.time()
-        call = machine.pando.invoke(machine.deployed(odd), "identity", mode=mode)
+        call = machine.pando.invoke(name, "identity", mode=mode)
         host_name, seconds, *numbers, calls = call.payload.decode().split()
         assert host_name.startswith(f"odd-{suffix}-")
         assert abs(int(seconds) - now) < 3 * SLOW, "the clone's clock"
@@ -277,6 +277,24 @@ def test_identity(machine, suffix):
     assert len(vms) == 5 and len(set(names)) >= 4
     for column in drawn:
         assert len(set(column)) == 5, "two clones have drawn the same"
+
+
+@pytest.mark.parametrize("suffix", RUNTIMES)
+def test_identity_of_one_made_ahead(machine, suffix):
+    """Its time has stood still while it waited for its call; its clock is right all the same, then and in a second call."""
+    name = machine.deployed(ODD / f"odd.{suffix}")
+    (function,) = (each for each in machine.pando.functions() if each["name"] == name)
+    machine.pando.set_function(name, function["template"], warm=2, timeout=LIMIT_MS)
+    seen = []
+    for mode in ("fresh", "keep", "keep"):
+        time.sleep(4)
+        now = time.time()
+        call = machine.pando.invoke(name, "identity", mode=mode)
+        host_name, seconds, *numbers, _ = call.payload.decode().split()
+        assert call.data["warm"] and abs(int(seconds) - now) < 3
+        seen.append((host_name, *numbers))
+    machine.pando.set_function(name, function["template"], warm=0, timeout=LIMIT_MS)
+    assert seen[0][0] != seen[1][0] and all(len(set(column)) == 3 for column in list(zip(*seen))[1:])
 
 
 # ---- deploying
