@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 
+import pexpect
 import pytest
 
 import host
@@ -276,6 +277,36 @@ def test_gateway(here, tiny):
     finally:
         gateway.process.kill()
         gateway.process.communicate()
+
+
+def test_consoles_on_a_terminal(here, linux):
+    here.up(BUILD / "functions.dtb", "--mem", "1G")
+    here.run("boot", "linux", limit=150)
+    here.run("freeze", "linux")
+    here.run("clone", "linux")
+
+    def attach(*words):
+        return pexpect.spawn(str(PANDO), [*words, "--dir", str(here.directory)], timeout=60 * SLOW)
+
+    console = attach("console", "linux.1")
+    console.expect("attached to linux.1")
+    console.send("\r")
+    console.expect("# ")
+    console.send("echo $((6*7))\r")
+    console.expect("\r\n42")
+    console.send("\x1d")
+    console.expect("detached")
+    console.expect(pexpect.EOF)
+    shell = attach("shell")
+    shell.expect("pando> ")
+    shell.send("version\r")
+    shell.expect("Pando 0")
+    here.run("down")
+    shell.expect(pexpect.EOF)  # nobody has to press a key for that
+    for ended in (console, shell):
+        ended.close()
+        assert ended.exitstatus == 0
+    assert linux
 
 
 def test_from_handler_to_answer(here, linux):

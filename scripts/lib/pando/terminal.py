@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 import termios
+import threading
 import time
 import tty
 
@@ -43,11 +44,26 @@ class Heard:
             await asyncio.sleep(left)
 
 
+def listen_to_stdin():
+    """A queue of what is typed, b"" at the end. The thread that reads may stay behind in its read: nobody waits for it."""
+    loop, keys = asyncio.get_running_loop(), asyncio.Queue()
+
+    def read():
+        data = b"?"
+        while data:
+            data = os.read(0, 4096)
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(keys.put_nowait, data)
+
+    threading.Thread(target=read, daemon=True).start()
+    return keys
+
+
 async def read_keys(writer, heard, is_terminal):
     """stdin to the socket, until its end or Ctrl-]."""
-    loop = asyncio.get_running_loop()
+    keys = listen_to_stdin()
     while True:
-        data = await loop.run_in_executor(None, os.read, 0, 4096)
+        data = await keys.get()
         if is_terminal and DETACH in data:
             writer.write(data[: data.index(DETACH)])
             return
