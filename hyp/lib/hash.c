@@ -12,16 +12,30 @@ static inline u64 step(u64 hash, u64 word)
 	return hash ^ hash >> 32;
 }
 
+static inline u64 word_at(const u8 *at)
+{
+	u64 word;
+
+	/* What gcc makes one load of, wherever it may take the address for aligned. */
+	memcpy(&word, __builtin_assume_aligned(at, 8), sizeof(word));
+	return word;
+}
+
 u64 hash_words(u64 hash, const void *words, u64 len)
 {
-	const u8 *at = words;
+	const u8 *at = words, *end = at + len;
 
-	for (const u8 *end = at + len; at < end; at += 8) {
-		u64 word;
-
-		/* What gcc makes one load of, wherever it may take the address for aligned. */
-		memcpy(&word, __builtin_assume_aligned(at, 8), sizeof(word));
-		hash = step(hash, word);
+	for (; end - at >= 64; at += 64) {
+		hash = step(hash, word_at(at));
+		hash = step(hash, word_at(at + 8));
+		hash = step(hash, word_at(at + 16));
+		hash = step(hash, word_at(at + 24));
+		hash = step(hash, word_at(at + 32));
+		hash = step(hash, word_at(at + 40));
+		hash = step(hash, word_at(at + 48));
+		hash = step(hash, word_at(at + 56));
 	}
+	for (; at < end; at += 8)
+		hash = step(hash, word_at(at));
 	return hash;
 }
