@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Images of functions, as far as no guest is needed to judge them (scripts/lib/pando/image.py)."""
 
+import os
 import pathlib
+import subprocess
+import sys
 
 import pytest
 from pando import image
@@ -61,6 +64,16 @@ def test_built_once_and_anew_when_something_changes(tmp_path):
     write(header, "#define A 2\n")
     assert image.build("f", "c", handler).initrd != first
     assert image.build("f", "c", handler, [write(tmp_path / "data", "x")]).initrd != first
+
+
+def test_builds_at_the_same_time(tmp_path):
+    """Of one function that nobody has built yet, in several processes."""
+    handler = write(tmp_path / "f.c", C_HANDLER.replace("return 0", f"return {os.getpid()}"))
+    program = f"import sys; sys.path.insert(0, {str(TOP / 'scripts/lib')!r}); from pando import image; print(image.build('f', 'c', {str(handler)!r}).initrd)"
+    running = [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    paths = {process.communicate(timeout=120)[0].strip() for process in running}
+    assert all(process.returncode == 0 for process in running) and len(paths) == 1
+    assert "init" in entries(pathlib.Path(paths.pop()))
 
 
 def test_files(tmp_path):

@@ -217,6 +217,12 @@ def test_process_1_that_is_gone(machine, suffix):
         machine.call(ODD / f"odd.{suffix}", "_exit 0")
 
 
+def test_no_memory_in_the_guest(machine):
+    """Linux may not kill process 1 for want of memory: it panics, and the VM is off."""
+    with pytest.raises(host.Crashed):
+        machine.call(ODD / "odd.c", "memory")
+
+
 @pytest.mark.parametrize("suffix", RUNTIMES)
 def test_timeout(machine, suffix):
     odd = ODD / f"odd.{suffix}"
@@ -319,6 +325,14 @@ def test_a_function_that_does_not_load(machine, tmp_path):
             machine.pando.deploy("broken", runtime=RUNTIMES[name[-1 if name[-1] == "c" else -2 :]], handler=str(tmp_path / name), boot_timeout=120 * SLOW)
         assert message in str(refused.value)
     assert {vm["name"] for vm in machine.pando.vms()} == before
+
+
+def test_two_vcpus(machine):
+    """The first to run is the one that takes the interrupt of the new generation id; the agent may be on the other."""
+    handler = ODD / "odd.c"
+    machine.pando.deploy("two", runtime="c", handler=str(handler), vcpus=2, timeout=LIMIT_MS, boot_timeout=120 * SLOW)
+    seen = {machine.pando.invoke("two", "identity").payload.split()[2] for _ in range(20)}
+    assert len(seen) == 20
 
 
 # ---- the older QEMU, and memory

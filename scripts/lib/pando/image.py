@@ -10,7 +10,9 @@ from an image stores READY when it is warm, and serves calls as docs/functions.m
 A handler that cannot be built raises ImageError: one line that says what is wrong, and in `.output` what the compiler said."""
 
 import ast
+import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import os
 import pathlib
@@ -89,10 +91,11 @@ def build(name, runtime, handler, files=(), memory=None, vcpus=1):
         if not path.is_file():
             raise ImageError(f"no file {path}")
     CHECKS[runtime](handler)
-    fetch(runtime)
-    folder = BUILD / "functions" / digest(runtime, handler, extra)
+    with alone():
+        fetch(runtime)
+        initrd = cached(BUILD / "functions" / digest(runtime, handler, extra), runtime, handler, extra)
     return Image(
-        initrd=cached(folder, runtime, handler, extra),
+        initrd=initrd,
         kernel=BUILD / "linux/Image",
         bootargs=f"{BOOTARGS} hostname={name.replace('_', '-')}",
         memory=memory or MEMORY[runtime],
@@ -139,6 +142,15 @@ CHECKS = {"c": check_nothing, "shell": check_shell, "python": check_python}
 
 
 # ---- the cache
+
+
+@contextlib.contextmanager
+def alone():
+    """One build at a time in this folder, whoever asks for it."""
+    (BUILD / "functions").mkdir(parents=True, exist_ok=True)
+    with open(BUILD / "functions/lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def fetch(runtime):

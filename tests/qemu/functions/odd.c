@@ -51,6 +51,9 @@ static long misbehave(const char *what, long n, unsigned char *out, unsigned lon
 	if (strcmp(what, "hang") == 0)
 		for (;;)
 			__asm__ volatile("");
+	if (strcmp(what, "memory") == 0)
+		for (char *at; (at = malloc(1UL << 20)) != NULL;)
+			memset(at, 1, 1UL << 20);
 	if (strcmp(what, "sleep") == 0)
 		for (;;)
 			pause();
