@@ -30,7 +30,7 @@ DATA = (
     arg("name", metavar="NAME", names_of="functions", help="the function; one that exists is switched"),
     arg("--runtime", choices=RUNTIMES, help="what runs the handler (by its suffix: .c, .sh, .py)"),
     arg("--handler", metavar="FILE", help="its source"),
-    arg("--file", dest="files", action="append", default=[], metavar="FILE", help="another file that it needs; repeatable"),
+    arg("--file", dest="files", action="append", default=[], metavar="[NAME=]FILE", help="another file that it needs, found in /function; repeatable"),
     arg("--image", metavar="FILE", help="in place of a handler: an initrd that follows docs/guest-abi.md"),
     arg("--template", metavar="VM", help="in place of both: a template that is there already"),
     arg("--kernel", metavar="FILE", help="the guest's kernel (Debian's, from the bundle)"),
