@@ -7,7 +7,6 @@
  * one line when it has returned.  There are two desks for this: one for the request that runs,
  * one for a deferred answer, which may be given while a request runs.
  */
-#include <stdio.h>
 #include <string.h>
 #include "ctl/wire.h"
 #include "ctl/wire_local.h"
@@ -29,10 +28,12 @@ static struct desk desks[2]; /* too big for a stack */
 
 struct answer *answer_new(struct wire *w)
 {
-	struct answer *a = pool_alloc(&answers);
+	struct answer *a = pool_alloc_raw(&answers);
 
-	if (a)
-		a->wire = w;
+	if (!a)
+		return NULL;
+	memset(a, 0, offsetof(struct answer, small)); /* all but what is written when it is known */
+	a->wire = w;
 	return a;
 }
 
@@ -182,7 +183,6 @@ static void put_rest(struct desk *d, const struct answer *a, bool ok)
 {
 	bool has_data = spill_len(&d->data) > 0 && d->json.depth == 0;
 	u64 text_len = spill_len(&d->text);
-	char length[48];
 
 	if (ok || has_data) {
 		put(&d->out, ",\"data\":{");
@@ -196,8 +196,9 @@ static void put_rest(struct desk *d, const struct answer *a, bool ok)
 		put(&d->out, "\"");
 	}
 	if (a->source) {
-		snprintf(length, sizeof(length), ",\"payload\":%lu", a->source_left);
-		put(&d->out, length);
+		struct json j = { .put = spill_sink, .ctx = &d->out, .wants_comma = true };
+
+		json_u64(&j, "payload", a->source_left);
 	}
 	put(&d->out, "}\n");
 }

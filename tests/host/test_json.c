@@ -39,10 +39,14 @@ static void test_values(void **state)
 	json_bool(&j, "yes", true);
 	json_bool(&j, "no", false);
 	json_null(&j, "none");
+	json_s64(&j, "s", INT64_MIN);
+	json_s64(&j, "t", -1);
+	json_s64(&j, "u", 120);
+	json_string(&j, "absent", NULL);
 	assert_false(json_is_closed(&j));
 	json_end_object(&j);
 	expect(&j, "{\"n\":18446744073709551615,\"list\":[0,\"a\",{},[]],\"yes\":true,\"no\":false,"
-	           "\"none\":null}");
+	           "\"none\":null,\"s\":-9223372036854775808,\"t\":-1,\"u\":120,\"absent\":null}");
 }
 
 static void test_strings(void **state)

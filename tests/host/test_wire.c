@@ -106,6 +106,36 @@ static void test_payload_out(void **state)
 	                    "{\"id\":\"1\",\"ok\":true,\"data\":{},\"payload\":10}\nsome words");
 }
 
+/* However much memory there is for it: each request has one answer, if later. */
+static void test_no_memory(void **state)
+{
+	u32 n_refused = 0, n_waited = 0;
+
+	(void)state;
+	fake_type("boot linux\r");
+	fake_type("freeze linux\r");
+	fake_type("clone linux -n 50\r");
+	for (u32 n = 1; n < 12; n++) {
+		const char *out;
+
+		frame_fail_from(n);
+		n_waited += strstr(say("1 vms\n"), "\"id\"") == NULL;
+		frame_fail_after(0);
+		port->n_out = strlen((const char *)port->out);
+		fake_time += time_ns_to_ticks(20000000);
+		poll_all();
+		out = (const char *)port->out;
+		assert_has(out, "{\"id\":\"1\",\"ok\":");
+		assert_null(strstr(strstr(out, "\"id\":\"1\"") + 1, "\"id\":\"1\""));
+		n_refused +=
+			strstr(out,
+		               "{\"code\":\"nomem\",\"message\":\"no memory for the answer\"}") !=
+			NULL;
+	}
+	assert_in_range(n_refused, 2, 10);
+	assert_in_range(n_waited, 1, 2);
+}
+
 /* Between the end of a client and the hello of the next one lies what the first has left: no requests. */
 static void test_what_is_left(void **state)
 {
@@ -323,6 +353,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_payload_is_skipped, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_payload_out, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_what_is_left, connect, hang_up),
+		cmocka_unit_test_setup_teardown(test_no_memory, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_slow_reader, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_leaves_unread, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_events, connect, hang_up),
