@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import json
 import pathlib
+import random
 import shlex
 import threading
 
@@ -93,6 +94,7 @@ class Fake:
         self.seen = []
         self.clients = []
         self.most_clients = 0
+        self.busy = 0  # so many calls more are refused
         self.vms, self.images, self.functions = {}, {"linux/kernel": b"k", "linux/initrd": b"i"}, {}
         self.next_clone = 1
         self.templates = {}
@@ -267,7 +269,7 @@ class Fake:
 
     async def do_save(self, _port, words, _payload):
         self.find(words[0], "template")
-        return {}, b"PANDO template " + words[0].encode() + bytes(100000)
+        return {}, b"PANDO template " + words[0].encode() + random.Random(1).randbytes(300000) + bytes(50000)
 
     async def do_load(self, _port, words, payload):
         if not payload.startswith(b"PANDO template"):
@@ -300,6 +302,9 @@ class Fake:
     async def do_invoke(self, _port, words, payload):
         if words[0] not in self.functions:
             raise Refused("absent", f"no function {words[0]}")
+        if self.busy > 0:
+            self.busy -= 1
+            raise Refused("busy", "1024 calls wait already")
         function = self.functions[words[0]]
         function["calls"] += 1
         word, _, rest = payload.partition(b" ")

@@ -181,6 +181,9 @@ def test_invoke_many(hello, fake, directory):
     assert found["failed"] == {"function": 10} and found["ok"] == 0 and found["messages"] == {"function": "f.1: schön"}
     found = hello.json("invoke", "hello", "-n", "50", "--warm", "4", "--mode", "reset")
     assert found["ok"] == 50 and found["ns"]["handler"]["p50"] == 30000
+    fake.busy = 5
+    found = hello.json("invoke", "hello", "-n", "50", "-c", "10")
+    assert found["busy_retries"] == 5 and found["ok"] == 50
     sets = [words for words, _ in fake.seen if words[:2] == ["function", "set"]]
     assert "warm=4" in sets[-2] and "warm=0" in sets[-1] and "max=64" in sets[-1]
 
@@ -202,13 +205,15 @@ def test_timeline(hello, directory):
 def test_save_and_load(hello, fake, directory):
     file = directory / "hello.tpl"
     found = hello.json("save", "hello", file)
-    assert found["bytes"] == 100020 and found["packed"] == file.stat().st_size < 1000
+    assert found["bytes"] == 350020 and found["packed"] == file.stat().st_size < 310000
     hello.run("load", file, "--name", "again")
     assert fake.vms["again"]["state"] == "template"
     assert fake.seen[-1][1].startswith(b"PANDO template hello")
     packed = file.read_bytes()
-    file.write_bytes(packed[:-5])
-    assert "broken" in hello.complaint("load", file) or "end-of-stream" in hello.err
+    for cut in (len(packed) - 5, len(packed) // 2, 20):
+        file.write_bytes(packed[:cut])
+        assert "broken" in hello.complaint("load", file, "--name", "cut") or "end-of-stream" in hello.err
+    assert "cut" not in fake.vms
     file.write_bytes(b"nonsense")
     assert hello.complaint("load", file) == "broken: header: no magic"
     assert hello.complaint("load", "nothing.tpl") == "nothing.tpl: no such file"

@@ -231,12 +231,14 @@ def test_it_outlives_pando(serve, fake, directory):
 def test_what_is_under_way_ends_well(serve):
     gateway = serve()
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        calls = [pool.submit(gateway.post, "/function/hello", "sleep 1.5") for _ in range(8)]
+        calls = [pool.submit(gateway.post, "/function/hello", "sleep 7") for _ in range(8)]
         time.sleep(0.5)
-        gateway.end()
-        assert [call.result() for call in calls] == [(200, b"SLEEP 1.5")] * 8
-    with pytest.raises(ConnectionRefusedError):
-        gateway.post("/function/hello", "x")
+        gateway.process.send_signal(signal.SIGTERM)
+        time.sleep(1)
+        with pytest.raises(ConnectionRefusedError):
+            gateway.post("/function/hello", "x")
+        assert [call.result() for call in calls] == [(200, b"SLEEP 7")] * 8
+    assert (gateway.process.communicate(timeout=30)[1], gateway.process.returncode) == ("", 0)
 
 
 def test_it_needs_a_pando_and_a_port(serve, directory, tmp_path):
