@@ -131,6 +131,36 @@ def test_clones_cost_the_same(request, tmp_path):
         pando.quit()
 
 
+JUDGES = {  # tiny guest, its arguments, properties of the machine's harts
+    "all": ("clone", "pages=200 rounds=10", ""),
+    "no-sstc": ("clone", "pages=200 rounds=10", "sstc=off"),
+    "vlen-128": ("vector", "seed=7 ready=1 ms=600", "v=on,vlen=128"),
+    "vlen-1024": ("vector", "seed=7 ready=1 ms=600", "v=on,vlen=1024"),
+}
+
+
+@pytest.mark.parametrize("qemu", QEMUS)
+@pytest.mark.parametrize("judge", JUDGES)
+def test_what_a_clone_finds(request, tmp_path, qemu, judge):
+    """Guests that set up one of everything before they are frozen, and look for it in the clone (guests/tiny/clone.c, vector.c)."""
+    name, args, cpu = JUDGES[judge]
+    quirk = "" if qemu_version(qemu) >= (8, 0) else " sip=0"
+    vm = f"t,kernel={guest(name)},memory=8M,vcpus=2,autoboot=0"
+    bundle = make_bundle(tmp_path / "t.dtb", "--vm", vm, "--bootargs", f"t={args}{quirk}")
+    with machine(bundle, request.node.name + ".save", qemu=qemu, cpu=cpu) as pando:
+        template(pando, "t")
+        pando.files.save("t", tmp_path / "t.tpl")
+    with machine(bundle, request.node.name + ".load", qemu=qemu, cpu=cpu) as pando:
+        before = pando.frames()
+        pando.files.load("t", tmp_path / "t.tpl")
+        pando.run("clone t -n 3")
+        for i in (1, 2, 3):
+            pando.line(rf"\bt\.{i}: off:", 180)
+            assert f"PANDO-GUEST {name} ok" in pando.output_of(f"t.{i}")
+        pando.kill_all(before)
+        pando.quit()
+
+
 @pytest.mark.skipif(len(QEMUS) < 2, reason="one version of QEMU only")
 def test_between_versions(request, tmp_path):
     """A newer machine has all that an older one's guest was promised; the other way round the file is refused."""
