@@ -11,7 +11,7 @@ import time
 
 import pytest
 from conftest import TOP
-from pando import cli
+from pando import cli, ports
 
 PANDO = str(TOP / "scripts" / "pando")
 
@@ -73,6 +73,22 @@ def test_nobody_is_there(directory):
     assert here.json("vms", status=3)["error"]["code"] == "not-running"
     assert here.json("status", status=3) == {"running": False, "directory": str(directory)}
     assert here.run("names", "vms") == "\n" or here.run("names", "vms") == ""
+
+
+def test_all_ports_are_taken(here, fake):
+    held = [ports.try_take(here.directory, "control", n) for n in range(4)]
+    start = time.monotonic()
+    assert here.run("names", "vms").strip() == "" and time.monotonic() - start < 5
+    assert here.complaint("vms") == f"all 4 control ports of {here.directory} are in use"
+    for port in held:
+        port.close()
+    here.run("vms")
+
+
+def test_a_path_too_long_for_a_socket(tmp_path):
+    deep = Here(tmp_path / ("x" * 100))
+    assert "choose a shorter one with --dir" in deep.complaint("up", "--no-build")
+    assert "no Pando is running" in deep.complaint("vms", status=3)
 
 
 def test_wrong_words(directory):

@@ -80,9 +80,9 @@ class Context:
         self.directory = os.path.abspath(args.dir or machine.default_directory())
         self._pando = None
 
-    async def pando(self):
+    async def pando(self, **options):
         if self._pando is None:
-            self._pando = await AsyncPando.connect(self.directory)
+            self._pando = await AsyncPando.connect(self.directory, **options)
         return self._pando
 
     async def close(self):

@@ -8,7 +8,7 @@ import time
 from . import complete, machine, terminal
 from .api import up_async
 from .cli import NOT_RUNNING, Result, arg, command
-from .errors import NotRunning
+from .errors import NotRunning, PandoError
 from .show import size
 
 
@@ -82,9 +82,9 @@ async def completion(_):
 
 @command("names", "print names, for completion", arg("kind", choices=["vms", "templates", "functions", "images", "entries"]))
 async def names(context):
-    """Prints nothing if no Pando is running."""
+    """Prints nothing if no Pando answers at once: somebody waits with a finger on the tab key."""
     try:
-        found = await complete.names(await context.pando(), context.args.kind)
-    except NotRunning:
+        found = await complete.names(await context.pando(wait=0.2, hello_timeout=1.0), context.args.kind)
+    except PandoError:
         found = []
     return Result({"names": found}, "\n".join(found))
