@@ -42,7 +42,8 @@ u64 event_deadline(void)
 
 void event_kill(struct vm *vm)
 {
-	wire_tell(vm, "killed");
+	if (!vm->is_functions)
+		wire_tell(vm, "killed");
 	vm_kill(vm);
 	await_killed(vm);
 	call_killed(vm);

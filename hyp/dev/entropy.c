@@ -8,6 +8,9 @@
  * instruction counter as nonce.  A guest that sees its own numbers learns nothing
  * of a sibling's, as it would from a generator whose steps can be undone.
  *
+ * A block costs 3,900 instructions, and a clone wants one before it can do anything. So idle harts keep some
+ * ready; whoever takes one leaves zeroes.
+ *
  * What it cannot do is be better than its seed: without /chosen/rng-seed from the
  * firmware the numbers differ from VM to VM, but are not secret.
  */
@@ -61,7 +64,7 @@ void entropy_seed(u64 bits)
 	next_key_word += 2;
 }
 
-void entropy_block(u32 out[ENTROPY_BLOCK_WORDS])
+static void make_block(u32 out[ENTROPY_BLOCK_WORDS])
 {
 	/* "expand 32-byte k" */
 	u32 in[ENTROPY_BLOCK_WORDS] = { 0x61707865, 0x3320646e, 0x79622d32, 0x6b206574 };
@@ -74,4 +77,52 @@ void entropy_block(u32 out[ENTROPY_BLOCK_WORDS])
 	in[14] = (u32)time_now();
 	in[15] = (u32)time_instret();
 	entropy_chacha20(in, out);
+}
+
+enum stock_state { STOCK_EMPTY, STOCK_TAKEN, STOCK_FULL };
+
+static struct {
+	_Atomic u32 state;
+	u32 block[ENTROPY_BLOCK_WORDS];
+} stock[ENTROPY_STOCK];
+
+/* A slot in this state, which is nobody else's from then on; NULL: none. */
+static u32 *take_slot(u32 state, u32 *slot)
+{
+	for (u32 i = 0; i < ENTROPY_STOCK; i++) {
+		u32 expected = state;
+
+		if (atomic_load_explicit(&stock[i].state, memory_order_relaxed) != state ||
+		    !atomic_compare_exchange_strong(&stock[i].state, &expected, STOCK_TAKEN))
+			continue;
+		*slot = i;
+		return stock[i].block;
+	}
+	return NULL;
+}
+
+void entropy_block(u32 out[ENTROPY_BLOCK_WORDS])
+{
+	u32 slot, *block = take_slot(STOCK_FULL, &slot);
+
+	if (block == NULL) {
+		make_block(out);
+		return;
+	}
+	for (u32 i = 0; i < ENTROPY_BLOCK_WORDS; i++) {
+		out[i] = block[i];
+		block[i] = 0;
+	}
+	atomic_store_explicit(&stock[slot].state, STOCK_EMPTY, memory_order_release);
+}
+
+bool entropy_make_ready(void)
+{
+	u32 slot, *block = take_slot(STOCK_EMPTY, &slot);
+
+	if (block == NULL)
+		return false;
+	make_block(block);
+	atomic_store_explicit(&stock[slot].state, STOCK_FULL, memory_order_release);
+	return true;
 }

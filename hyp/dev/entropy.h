@@ -14,6 +14,10 @@ void entropy_seed(u64 bits);
 /* 64 random bytes that no other call gets.  From any hart, takes no lock. */
 void entropy_block(u32 out[ENTROPY_BLOCK_WORDS]);
 
+/* Idle work: makes one of up to ENTROPY_STOCK blocks ahead.  False: all are there. */
+#define ENTROPY_STOCK 16U
+bool entropy_make_ready(void);
+
 /* The ChaCha20 block function of RFC 8439, section 2.3, for its test. */
 void entropy_chacha20(const u32 in[ENTROPY_BLOCK_WORDS], u32 out[ENTROPY_BLOCK_WORDS]);
 

@@ -12,6 +12,7 @@
  */
 #include "arch/csr_bits.h"
 #include "arch/time.h"
+#include "dev/entropy.h"
 #include "drv/irq.h"
 #include "run/run.h"
 #include "vm/sched.h"
@@ -45,7 +46,7 @@ static void poll(void)
 static void idle(void)
 {
 	space_unload();
-	if (space_idle_work() || run_ops->wanted())
+	if (space_idle_work() || entropy_make_ready() || run_ops->wanted())
 		return;
 	sched_idle(u64_min(poll_deadline(), time_now() + time_ns_to_ticks(HEARTBEAT_NS)));
 	if (hart_events() & HART_EV_EXT)

@@ -226,6 +226,28 @@ static void test_spent_words_are_gone(void **state)
 	}
 }
 
+/* Blocks that were made ahead and blocks that were not: no two are the same, and none stays behind. */
+static void test_stock(void **state)
+{
+	static u32 block[3 * ENTROPY_STOCK][ENTROPY_BLOCK_WORDS];
+	u32 n = 0;
+
+	(void)state;
+	for (u32 round = 0; round < 2; round++) {
+		u32 n_made = 0;
+
+		while (entropy_make_ready())
+			n_made++;
+		assert_int_equal(n_made, round == 0 ? ENTROPY_STOCK : 5);
+		for (u32 i = 0; i < (round == 0 ? 5 : ENTROPY_STOCK + 5); i++)
+			entropy_block(block[n++]);
+	}
+	for (u32 i = 0; i < n; i++)
+		for (u32 k = 0; k < i; k++)
+			for (u32 w = 0; w < ENTROPY_BLOCK_WORDS; w++)
+				assert_int_not_equal(block[i][w], block[k][w]);
+}
+
 /* RFC 8439, section 2.3.2. */
 static void test_chacha20(void **state)
 {
@@ -300,6 +322,7 @@ int main(void)
 		cmocka_unit_test(test_clock),
 		cmocka_unit_test(test_clone),
 		cmocka_unit_test(test_spent_words_are_gone),
+		cmocka_unit_test(test_stock),
 		cmocka_unit_test(test_chacha20),
 		cmocka_unit_test(test_fuzz),
 	};
