@@ -3,6 +3,7 @@
 #include "arch/csr.h"
 #include "arch/time.h"
 #include "mm_unit.h"
+#include "vm/device.h"
 #include "snapshot_unit.h"
 
 static char why[160];
@@ -304,6 +305,32 @@ static void test_timers(void **state)
 	free(f.bytes);
 }
 
+static void put(struct vm *vm, u64 gpa, u32 len, u64 value)
+{
+	assert_int_equal(device_access(vm->vcpu[0], GPA(gpa), len, true, &value), MMIO_OK);
+}
+
+/* A key was pressed, and the guest had not heard of it yet. */
+static void test_interrupt_on_its_way(void **state)
+{
+	struct vm *t, *vm;
+	struct file f;
+
+	(void)state;
+	snapshot_machine_with(0);
+	t = fake_vm_run("t", 2);
+	put(t, 0x0c000000 + 4 * 10, 4, 1); /* priority of source 10 */
+	put(t, 0x0c002080, 4, 1 << 10);    /* enabled for vCPU 0 */
+	put(t, 0x10000001, 1, 1);          /* IER: input */
+	assert_true(device_ops->console_input(t, 'k'));
+	assert_int_equal(vm_freeze(t), ERR_OK);
+	f = snapshot_file_of(t);
+	vm = load_good("loaded", f);
+	assert_int_equal(vm->vcpu[0]->csrs.hvip, HVIP_VSEIP);
+	assert_int_equal(vm->vcpu[1]->csrs.hvip, 0);
+	free(f.bytes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -316,6 +343,7 @@ int main(void)
 		cmocka_unit_test(test_every_allocation_may_fail),
 		cmocka_unit_test(test_no_block),
 		cmocka_unit_test(test_timers),
+		cmocka_unit_test(test_interrupt_on_its_way),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
