@@ -181,19 +181,19 @@ def test_between_versions(request, tmp_path):
         pando.await_no_guests(before)
 
 
-def send_half(control, name, bytes_):
-    """A client that begins a load and is gone in the middle."""
+@contextlib.contextmanager
+def bare_client(control):
+    """A socket on which Pando has answered hello."""
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(20)
         client.connect(f"{control}/control.3")
+        client.settimeout(0.5)
         said = b""
-        while b'{"hello":"half"' not in said:
-            client.sendall(b"\nhello half\n")
+        while b'{"hello":"bare"' not in said:
+            client.sendall(b"\nhello bare\n")
             with contextlib.suppress(TimeoutError):
-                client.settimeout(0.5)
                 said += client.recv(4096)
-        client.settimeout(20)
-        client.sendall(f"1 load {name} +{len(bytes_)}\n".encode() + bytes_[: len(bytes_) // 2])
+        client.settimeout(20 * SLOW)
+        yield client
 
 
 def test_client_leaves(request, tmp_path):
@@ -204,7 +204,11 @@ def test_client_leaves(request, tmp_path):
         before = pando.frames()
         good = save_bare(pando, "work", tmp_path / "good").read_bytes()
         for _ in range(5):
-            send_half(pando.files.directory, "half", good)
+            with bare_client(pando.files.directory) as client:
+                client.sendall(f"1 load half +{len(good)}\n".encode() + good[: len(good) // 2])
+            with bare_client(pando.files.directory) as client:
+                client.sendall(b"1 save work\n")
+                client.recv(1000)
         pando.await_no_guests(before)
         assert pando.run("vms -s")[0].startswith("1 VM")
         pando.files.command("load", "whole", payload=good)
