@@ -13,13 +13,15 @@ SPREAD = 1.15  # instructions per break, most to least over HARTS
 SPEED_UP = 1.5  # from one hart to two
 TIMEBASE = 10_000_000  # of QEMU's virt
 RUNS = 5  # of each figure of which the median is taken
+TRIES = 5  # for a run in which all begin at once
 SLICE = 100  # ticks of 100 instructions after which another hart has its turn, at the latest
 STORM_CLONES, STORM_PAGES = 1000, 64
 SAMPLES = 20  # results of the storm that are read
 
 
-def collect(vm, n_clones):
-    """Lets clones of t break their pages at once; for each vCPU (pages, instret from, to, ticks from, to)."""
+def try_to_collect(vm, n_clones):
+    """Lets clones of t break their pages at once; for each vCPU (pages, instret from, to, ticks from, to). None: they did
+    not: under icount they begin at the next of certain counts of instructions, and that fell among their first turns."""
     start = vm.mark()
     last = int(vm.clone("t", n_clones).split(".")[1])
     # Nothing is typed before they are through: the shell's instructions would count.
@@ -31,9 +33,16 @@ def collect(vm, n_clones):
             if found := re.match(r"HART \d+: (\d+) pages, instret (\d+) to (\d+), ticks (\d+) to (\d+)", line):
                 rows.append(tuple(map(int, found.groups())))
         vm.run(f"kill {name}", LIMIT)
-    if max(row[1] for row in rows) >= min(row[2] for row in rows):
-        vm.fail("not all of them at once")
-    return rows
+    return rows if max(row[1] for row in rows) < min(row[2] for row in rows) else None
+
+
+def collect(vm, n_clones):
+    """The rows, and how often a lock was waited for meanwhile."""
+    for _ in range(TRIES):
+        before = sum(vm.lock_waits().values())
+        if rows := try_to_collect(vm, n_clones):
+            return rows, sum(vm.lock_waits().values()) - before
+    return vm.fail(f"not all of them at once, {TRIES} times")
 
 
 def machine(folder, harts, vcpus, pages, icount, rest):
@@ -47,9 +56,11 @@ def per_break(folder, harts):
     The median of some runs: in a few, a hart waits a whole turn for a lock whose holder has no turn."""
     with machine(folder, harts, 1, 4096, True, 200) as vm:
         vm.template()
-        waits = sum(vm.lock_waits().values())
-        runs = [collect(vm, harts) for _ in range(RUNS)]
-        waits = sum(vm.lock_waits().values()) - waits
+        runs, waits = [], 0
+        for _ in range(RUNS):
+            rows, n = collect(vm, harts)
+            runs.append(rows)
+            waits += n
         vm.quit()
     pages = sum(row[0] for row in runs[0])
     costs = [round((max(row[2] for row in rows) - min(row[1] for row in rows)) / pages) for rows in runs]
@@ -70,7 +81,7 @@ def throughput(folder, report, harts, vcpus=1, pages=16384):
     """Breaks per second by the wall clock: the median of some runs."""
     with machine(folder, harts, vcpus, pages, False, 500) as vm:
         vm.template()
-        runs = [collect(vm, harts // vcpus) for _ in range(RUNS)]
+        runs = [collect(vm, harts // vcpus)[0] for _ in range(RUNS)]
         waits = vm.lock_waits()
         vm.quit()
     rates = [round(sum(row[0] * TIMEBASE / (row[4] - row[3]) for row in rows)) for rows in runs]
