@@ -36,11 +36,11 @@ static COLD _Noreturn void out_of_order(const struct spinlock *l, u32 held)
 	      (const void *)l, lock_rank_name((enum lock_rank)highest));
 }
 
-/* The ticket is served: `l` is this hart's. */
+/* The ticket is served: `l` is this hart's.  `ranks`: all that it holds now. */
 static inline void take(struct hart_local *self, struct spinlock *l, u32 ranks)
 {
 	l->holder = self;
-	self->held = ranks | l->rank_bit;
+	self->held = ranks;
 }
 
 /* Takes it as well, so that its caller ends in a jump to it, and saves no registers on the way where
@@ -76,11 +76,11 @@ static inline void acquire(struct hart_local *self, struct spinlock *l, u32 rank
 void lock_acquire(struct spinlock *l)
 {
 	struct hart_local *self = hart_self();
-	u32 ranks = self->held;
+	u32 ranks = self->held, bit = l->rank_bit;
 
-	if (__builtin_expect(ranks >= l->rank_bit, 0))
+	if (__builtin_expect(ranks >= bit, 0))
 		out_of_order(l, ranks);
-	acquire(self, l, ranks);
+	acquire(self, l, ranks | bit);
 }
 
 bool lock_try(struct spinlock *l)
@@ -95,7 +95,7 @@ bool lock_try(struct spinlock *l)
 	if (!atomic_compare_exchange_strong_explicit(&l->next, &ticket, ticket + 1,
 	                                             memory_order_acquire, memory_order_relaxed))
 		return false;
-	take(self, l, self->held);
+	take(self, l, self->held | l->rank_bit);
 	return true;
 }
 

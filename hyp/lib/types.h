@@ -59,6 +59,7 @@ struct mem_range {
 /* Kept out of line, so that the way around it stays short: one that is taken now and then, and one
  * that is taken rarely (and may be slow). */
 #define NOINLINE               __attribute__((noinline))
+#define ALWAYS_INLINE          inline __attribute__((always_inline))
 #define COLD                   __attribute__((noinline, cold))
 #define FLATTEN                __attribute__((noinline, flatten)) /* and what it calls is in it */
 #define must_check             __attribute__((warn_unused_result))

@@ -287,8 +287,9 @@ static NOINLINE enum err reveal_page(struct space *s, struct table *t, gpa_t gpa
 }
 
 /* One store to gpa, below the level-0 table `t` that is ours alone; `w`: how we came to it, if its path
- * may have changed. */
-static inline enum err break_page(struct space *s, struct table *t, gpa_t gpa, struct walk *w)
+ * may have changed.  In a guest's fault it costs no call. */
+static ALWAYS_INLINE enum err break_page(struct space *s, struct table *t, gpa_t gpa,
+                                         struct walk *w)
 {
 	u32 i = pte_index(gpa, 0);
 	u64 pte = t->pte[i];
@@ -333,7 +334,7 @@ static NOINLINE enum err break_from_root(struct space *s, gpa_t gpa)
 }
 
 /* One store to gpa, memory of this space, may go ahead afterwards.  Space lock held. */
-static enum err break_locked(struct space *s, gpa_t gpa)
+static ALWAYS_INLINE enum err break_locked(struct space *s, gpa_t gpa)
 {
 	struct table *t = recent_table(s, gpa);
 
@@ -397,7 +398,7 @@ static enum err map_zero_locked(struct space *s, gpa_t gpa)
 	return ERR_OK;
 }
 
-static inline enum err try_fault(struct space *s, gpa_t gpa, enum access access)
+static ALWAYS_INLINE enum err try_fault(struct space *s, gpa_t gpa, enum access access)
 {
 	enum err e;
 
@@ -427,9 +428,9 @@ enum err space_fault(struct space *s, gpa_t gpa, enum access access)
 	return fault(s, gpa, access);
 }
 
-enum err space_own_page(struct space *s, gpa_t gpa)
+enum err space_touch(struct space *s, gpa_t gpa, enum access access)
 {
-	return fault(s, gpa, ACCESS_WRITE);
+	return fault(s, gpa, access);
 }
 
 u32 space_own_pages(struct space *s, const u64 *gpa, u32 n)

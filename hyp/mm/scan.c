@@ -447,7 +447,7 @@ enum err scan_unmerge(struct space *s)
 		more = next_given(s, &gpa);
 		lock_release(&s->lock);
 		if (more)
-			e = space_own_page(s, gpa);
+			e = space_touch(s, gpa, ACCESS_WRITE);
 		gpa.v += PAGE_SIZE;
 	}
 	return e;

@@ -138,9 +138,9 @@ bool space_has(const struct space *s, gpa_t gpa, u64 len);
  */
 enum err must_check space_fault(struct space *s, gpa_t gpa, enum access access);
 
-/* As a guest's store to memory of this space would do, for whoever has no guest at hand: so space_fault() has one
+/* As a guest's access to memory of this space would do, for whoever has no guest at hand: so space_fault() has one
  * caller, and is compiled into it. */
-enum err must_check space_own_page(struct space *s, gpa_t gpa);
+enum err must_check space_touch(struct space *s, gpa_t gpa, enum access access);
 
 /* As stores to `n` pages would do, one after the other under one hold of the lock, until one fails; returns how many were
  * done.  Pages of one table are best in a row. */

@@ -297,7 +297,7 @@ static enum err add_zeroes(struct snapshot_load *l)
 
 	for (u32 i = 0; i < N_ENTRIES && e == ERR_OK; i++)
 		if (slot_has(l->slot.zero, i))
-			e = space_fault(&l->vm->space, GPA(l->slot.gpa + i * PAGE_SIZE),
+			e = space_touch(&l->vm->space, GPA(l->slot.gpa + i * PAGE_SIZE),
 			                ACCESS_READ);
 	return e;
 }

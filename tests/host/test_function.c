@@ -69,7 +69,7 @@ static void write_page(struct vm *vm, u32 page)
 {
 	gpa_t gpa = GPA(FAKE_GUEST_RAM + page * PAGE_SIZE);
 
-	assert_int_equal(space_own_page(&vm->space, gpa), ERR_OK);
+	assert_int_equal(space_touch(&vm->space, gpa, ACCESS_WRITE), ERR_OK);
 }
 
 /* One call whose guest writes the pages of `pages` (a bit each); how many its VM had ahead. */

@@ -154,7 +154,7 @@ static void test_nothing_and_no_memory(void **state)
 	assert_ptr_equal(c.root, t.root);
 	for (u64 n = 1; n < 5; n++) {
 		frame_fail_from(n);
-		if (space_own_page(&c, GPA(PAGE(1))) == ERR_OK)
+		if (space_touch(&c, GPA(PAGE(1)), ACCESS_WRITE) == ERR_OK)
 			n = 5;
 		frame_fail_from(0);
 		mm_audit();
