@@ -37,13 +37,10 @@ static void look_at_pages(struct slot *slot, const struct table *t)
 	for (u32 i = 0; i < N_ENTRIES; i++) {
 		if (!(t->pte[i] & PTE_V))
 			continue;
-		if (pte_kind(t->pte[i]) == KIND_ZERO) {
+		if (pte_kind(t->pte[i]) == KIND_ZERO)
 			bit_set(slot->zero, i);
-			continue;
-		}
-		note_page(slot, i, hpa_ptr(pte_hpa(t->pte[i])));
-		slot->has_merged |= pte_kind(t->pte[i]) == KIND_LEAF &&
-		                    frame_is_keeper(frame_of(pte_hpa(t->pte[i])));
+		else
+			note_page(slot, i, hpa_ptr(pte_hpa(t->pte[i])));
 	}
 }
 

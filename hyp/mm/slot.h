@@ -17,7 +17,6 @@ struct slot {
 	bool is_block;        /* in one piece, mapped by one leaf */
 	u64 full[SLOT_WORDS]; /* bit i: page i has a byte that is not zero */
 	u64 zero[SLOT_WORDS]; /* it is mapped, and all zeroes; none in a block */
-	bool has_merged;      /* some lie in a frame that the merge scanner may give to others */
 };
 
 static inline bool slot_has(const u64 *pages, u32 i)

@@ -21,7 +21,6 @@ enum part { HEADER, MACHINE, CONFIG, VCPUS, DEVICES, SLOTS, LAST, NOTHING };
 struct snapshot_save {
 	struct vm *vm; /* with a reference */
 	u64 len, n_pages;
-	bool has_merged; /* equal pages share a frame */
 	/* what comes next */
 	enum part part;
 	u32 index; /* of the vCPU or device */
@@ -63,7 +62,6 @@ static void fill_body(struct snapshot_save *s, enum snapshot_kind kind, struct f
 	case SNAPSHOT_MACHINE: snapshot_machine(f); break;
 	case SNAPSHOT_CONFIG:
 		snapshot_config_of(&config, s->vm);
-		config.is_compact |= s->has_merged;
 		snapshot_config(f, &config);
 		break;
 	case SNAPSHOT_VCPU: snapshot_vcpu(f, s->vm->vcpu[s->index]); break;
@@ -287,7 +285,6 @@ bool snapshot_save_count(struct snapshot_save *s)
 		u32 n = slot_count(s->slot.full);
 
 		s->n_pages += n;
-		s->has_merged |= s->slot.has_merged;
 		s->len += sizeof(struct snapshot_head) + slot_body_len(n) + SNAPSHOT_HASH_LEN;
 		return true;
 	}

@@ -118,24 +118,20 @@ static bool share_a_frame(const struct vm *vm, u64 a, u64 b)
 }
 
 /* What was merged when it was frozen is merged again. */
-static void compact(bool before_the_freeze)
+static void test_compact(void **state)
 {
 	u64 a = RAM + BLOCK_SIZE + PAGE_SIZE, b = RAM + BLOCK_SIZE + 9 * PAGE_SIZE;
 	struct vm *t, *loaded;
 	struct file f;
 
+	(void)state;
 	snapshot_machine_with(0);
 	t = fake_vm_run("t", 1);
 	t->policy.dedup = DEDUP_WITH_FAMILY;
 	dedup_apply(&t->space, &t->policy);
 	store(t, a, 5);
 	store(t, b, 5);
-	if (before_the_freeze) {
-		scan_compact(&t->space); /* as an idle hart would, in time */
-		assert_int_equal(vm_freeze(t), ERR_OK);
-	} else {
-		assert_int_equal(vm_freeze_compact(t), ERR_OK);
-	}
+	assert_int_equal(vm_freeze_compact(t), ERR_OK);
 	assert_true(share_a_frame(t, a, b));
 	f = snapshot_file_of(t);
 	loaded = load_good("loaded", f);
@@ -143,13 +139,6 @@ static void compact(bool before_the_freeze)
 	assert_int_equal(load(loaded, b), 5);
 	check_audit();
 	free(f.bytes);
-}
-
-static void test_compact(void **state)
-{
-	(void)state;
-	compact(false);
-	compact(true);
 }
 
 /* A template that is killed is there until its file has been read. */
