@@ -2,7 +2,8 @@
 /*
  * Write sets.  What one call has written are the pages that its VM has alone; what all have written is what is in each
  * of these lists.  A page that only some calls write is left to them: a copy that nobody needs
- * costs as much as a break that is spared.
+ * costs as much as a break that is spared.  Of the window it is the first page alone: how many more are written is the
+ * payload's matter, not the function's.
  *
  * The merge scanner leaves such VMs alone: it would find that what they have is as in their template, and take it.
  */
@@ -38,9 +39,9 @@ static void next_page(struct cursor *c)
 		next_run(c, c->run.base.v);
 }
 
-static void learn_first(struct writeset *w, struct cursor *c)
+static void learn_first(struct writeset *w, struct cursor *c, u64 end)
 {
-	for (; c->run.len > 0 && w->n < WRITESET_MAX; next_page(c))
+	for (; c->run.len > 0 && c->run.base.v < end && w->n < WRITESET_MAX; next_page(c))
 		w->gpa[w->n++] = c->run.base.v;
 }
 
@@ -70,7 +71,7 @@ void writeset_learn(struct writeset *w, struct vm *vm)
 		return;
 	next_run(&c, 0);
 	if (w->n_learned == 0)
-		learn_first(w, &c);
+		learn_first(w, &c, vm->window.base.v + PAGE_SIZE);
 	else
 		learn_more(w, &c);
 	w->n_learned++;

@@ -77,7 +77,7 @@ static u32 call_that_writes(u32 pages)
 {
 	u32 n_ahead;
 
-	request(&r[0], "invoke f", payload, 5);
+	request(&r[0], "invoke f", payload, pages == 0 ? 5 : 9000);
 	for (u32 i = 0; i < 32; i++)
 		if (pages >> i & 1)
 			write_page(worker, i);

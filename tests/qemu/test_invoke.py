@@ -226,6 +226,33 @@ def test_no_memory(tmp_path):
             scenario(pando, body)
 
 
+def test_recounts_under_calls(tmp_path):
+    """All VMs are stopped, counted and merged over and over while calls go on, on four harts."""
+    bundle = make_bundle(tmp_path / "f.dtb", "--vm", f"f,kernel={guest('function')},memory=8M,autoboot=0")
+
+    async def body(c):
+        async def caller():
+            for i in range(40):
+                assert (await c.request("invoke", "f", payload=b"touch %d" % i)).payload == b"touched"
+
+        async def counter(calls):
+            while not calls.done():
+                assert "clean" in (await c.request("audit")).text
+                await c.request("dedup", "once")
+
+        for mode in ("fresh", "reset", "keep"):
+            await c.request("function", "set", "f", "template=f", f"mode={mode}", "warm=4")
+            calls = asyncio.gather(*(caller() for _ in range(12)))
+            await counter(calls)
+            await calls
+
+    with tempfile.TemporaryDirectory(prefix="pando") as control:
+        with Pando(bundle, "test_recounts_under_calls", harts=4, mem="1G", control=control) as pando:
+            pando.prompt()
+            pando.control = control
+            scenario(pando, body)
+
+
 def test_no_frame_is_lost(machine):
     async def body(c):
         n = 100_000 if SOAK else 3000
