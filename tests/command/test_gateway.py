@@ -151,6 +151,9 @@ def test_provider_changes(serve, fake, directory):
     assert gateway.ask("DELETE", "/system/functions", {"functionName": "two"})[0] == 404
     assert gateway.post("/system/scale-function/two", {"replicas": 1})[0] == 404
     assert list(fake.functions) == ["hello"] and "hello" in fake.vms
+    fake.vms["busy"] = {"name": "busy", "state": "running"}
+    assert gateway.post("/system/functions", new | {"image": "template/busy"})[0] == 409
+    assert gateway.post("/system/functions", new | {"image": "template/nobody"})[0] == 404
 
 
 @pytest.mark.parametrize(

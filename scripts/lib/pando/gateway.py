@@ -22,17 +22,8 @@ from .metrics import Metrics
 RETRY_AFTER = {"Retry-After": "1"}
 PATIENCE = 15  # seconds for what is under way at the end
 LOOK_AGAIN = 0.5  # seconds after a Pando was not there
-STATUS = {
-    "absent": 404,
-    "busy": 429,
-    "nomem": 503,
-    "state": 503,
-    "function": 500,
-    "crash": 502,
-    "toolong": 502,
-    "timeout": 504,
-    "range": 413,
-}
+SYSTEM = {"absent": 404, "usage": 400, "exists": 409, "state": 409, "limit": 409, "nomem": 503, "busy": 429}
+CALL = SYSTEM | {"state": 503, "limit": 413, "range": 413, "function": 500, "crash": 502, "toolong": 502, "timeout": 504}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
 
 
@@ -79,14 +70,14 @@ class Link:
             await self._pando.close()
 
 
-def refusal(error):
-    """The HTTP answer to an error of Pando's."""
+def refusal(error, codes):
+    """The HTTP answer to an error of Pando's; `codes`: the status for each code of the protocol, else 500."""
     if isinstance(error, FunctionFailed):
         return web.Response(status=500, body=error.payload or str(error).encode(), content_type="text/plain", charset="utf-8")
     if isinstance(error, (NotRunning, ConnectionLost, PortsTaken)):
         status = 503
     else:
-        status = STATUS.get(error.code, 500) if isinstance(error, CommandError) else 400
+        status = codes.get(error.code, 500) if isinstance(error, CommandError) else 400
     return web.Response(status=status, text=f"{error}\n", headers=RETRY_AFTER if status in (429, 503) else None)
 
 
@@ -141,7 +132,7 @@ class Gateway:
             done = await pando.invoke(name, payload)
             data, response = done.data, answer_to(done, started)
         except PandoError as error:
-            data, response = getattr(error, "data", None), refusal(error)
+            data, response = getattr(error, "data", None), refusal(error, CALL)
         finally:
             self.under_way -= 1
         self.metrics.end(name, response.status, time.perf_counter() - begin, data)
@@ -165,7 +156,7 @@ async def refusing(request, handler):
     try:
         return await handler(request)
     except PandoError as error:
-        return refusal(error)
+        return refusal(error, SYSTEM)
 
 
 async def serve(settings, ready=lambda url: None):
