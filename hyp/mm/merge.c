@@ -281,11 +281,13 @@ static inline __attribute__((always_inline)) bool look_around(struct batch *b, c
 static bool look(struct batch *b)
 {
 	const struct table *t = b->v->t;
-	u64 settled[BITMAP_WORDS], any = 0;
+	u64 settled[BITMAP_WORDS];
 
+	if (!t->has_given)
+		return look_around(b, NULL);
 	for (u32 k = 0; k < BITMAP_WORDS; k++)
-		any |= settled[k] = t->given[k] & ~t->armed_at[k];
-	return any ? look_around(b, (const u8 *)settled) : look_around(b, NULL);
+		settled[k] = t->given[k] & ~t->armed_at[k];
+	return look_around(b, (const u8 *)settled);
 }
 
 /* ---- the first look, in secure mode ---- */
@@ -400,6 +402,7 @@ static void become(struct batch *b, const struct change *c, u64 entry)
 
 	table_set(t, c->i, (entry & ~PTE_U) | b->left);
 	bit_set(t->given, c->i);
+	t->has_given = true;
 	bit_clear(t->armed_at, c->i);
 }
 
@@ -484,7 +487,8 @@ bool merge_table(struct merge_visit *v, struct merge_stats *st)
 	b.n = 0;
 
 	if (v->i == 0) {
-		note_broken(v->t, st);
+		if (v->t->has_given)
+			note_broken(v->t, st);
 		if (b.domain && index_is_new())
 			list_keepers(v->t, b.domain);
 		if (v->t->rest && !v->cold) {

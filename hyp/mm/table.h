@@ -38,6 +38,7 @@ struct table {
 	u64 counted[BITMAP_WORDS];  /* level 0: leaves; level 1: live entries */
 	u64 armed_at[BITMAP_WORDS]; /* levels 0, 1: where a writable leaf may stand at or below */
 	u64 given[BITMAP_WORDS];    /* level 0: pages that the merge scanner has taken away */
+	bool has_given;             /* level 0: it may have a bit there */
 	bool has_keepers;        /* level 0: leaves may name frames that the scanner has merged */
 	u8 rest;                 /* level 0: passes for which the scanner leaves it alone */
 	u8 heat;                 /* level 0: visits in a row that have found most of it written */
