@@ -270,18 +270,18 @@ static NOINLINE enum err reveal_page(struct space *s, struct table *t, gpa_t gpa
 {
 	struct frame *f = hide_draw(s->use);
 	u32 i = pte_index(gpa, 0);
-	u64 old = t->pte[i], pte;
+	u64 old = t->pte[i], entry;
 
 	if (!f)
 		return ERR_NOMEM;
 	page_copy(hpa_ptr(frame_hpa(f)), hpa_ptr(pte_hpa(old)));
 	f->link.merge = (struct merge_note){ 0 };
-	pte = own_frame(s, f);
-	table_set_leaf(t, i, pte);
+	entry = own_frame(s, f);
+	table_set_leaf(t, i, entry);
 	if (w)
 		commit_tables(w);
 	hide_put_later(old);
-	make_writable(s, t, i, pte, gpa);
+	make_writable(s, t, i, entry, gpa);
 	s->breaks[BREAK_COPY]++;
 	return ERR_OK;
 }
