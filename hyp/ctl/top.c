@@ -28,7 +28,7 @@ struct row {
 	char name[VM_NAME_LEN];
 	u64 key; /* what rows are ordered by */
 	u64 ticks, guest, hypervisor;
-	u64 exits, breaks, private_frames;
+	u64 exits, breaks, private_frames, merged_frames;
 };
 
 static struct {
@@ -97,6 +97,7 @@ static bool add_vm(struct vm *vm, void *arg)
 	r.exits = since(now.exits, was.exits);
 	r.breaks = since(now.breaks, was.breaks);
 	r.private_frames = u.private_frames;
+	r.merged_frames = u.merged_frames;
 	r.key = top.by_memory ? r.private_frames : r.guest + r.hypervisor;
 	top.n_vms++;
 	insert(&r);
@@ -128,17 +129,18 @@ static void draw(u64 ticks)
 		cmd_printf(c, "\033[%uA", top.n_lines);
 	top.n_lines = 0;
 	line();
-	cmd_printf(c, "%-24s %8s  %8s  %9s  %9s  %8s   last %s\n", "NAME", "GUEST", "HYP",
-	           "EXITS/S", "BREAKS/S", "PRIVATE", fmt_ticks(ticks).s);
+	cmd_printf(c, "%-24s %8s  %8s  %9s  %9s  %8s  %8s   last %s\n", "NAME", "GUEST", "HYP",
+	           "EXITS/S", "BREAKS/S", "PRIVATE", "MERGED", fmt_ticks(ticks).s);
 	for (u32 i = 0; i < top.n_rows; i++) {
 		const struct row *r = &top.row[i];
 
 		line();
-		cmd_printf(c, "%-24s %8s  %8s  %9lu  %9lu  %8s\n", r->name,
+		cmd_printf(c, "%-24s %8s  %8s  %9lu  %9lu  %8s  %8s\n", r->name,
 		           fmt_percent(r->guest, r->ticks).s,
 		           fmt_percent(r->hypervisor, r->ticks).s, per_second(r->exits, r->ticks),
 		           per_second(r->breaks, r->ticks),
-		           fmt_bytes(r->private_frames * PAGE_SIZE).s);
+		           fmt_bytes(r->private_frames * PAGE_SIZE).s,
+		           fmt_bytes(r->merged_frames * PAGE_SIZE).s);
 	}
 	if (top.n_vms > top.n_rows) {
 		line();

@@ -35,8 +35,8 @@ static bool is_wanted(const struct listing *l, const struct vm *vm)
 
 static void show_header(struct cmd *c)
 {
-	cmd_printf(c, "%-24s %-6s %-9s %5s  %8s  %8s  %8s  %s\n", "NAME", "ID", "STATE", "VCPUS",
-	           "RAM", "PRIVATE", "SHARED", "TEMPLATE");
+	cmd_printf(c, "%-24s %-6s %-9s %5s  %8s  %8s  %8s  %8s  %s\n", "NAME", "ID", "STATE",
+	           "VCPUS", "RAM", "PRIVATE", "SHARED", "MERGED", "TEMPLATE");
 }
 
 static void put_one(struct json *j, const struct vm *vm, u32 state, const struct space_usage *u)
@@ -68,11 +68,11 @@ static bool list_one(struct vm *vm, void *arg)
 	if (l->is_summary)
 		return true;
 	put_one(l->c->json, vm, state, &u);
-	cmd_printf(l->c, "%-24s #%-5u %-9s %5u  %8s  %8s  %8s  %s\n", vm->name, vm->id,
-	           name_of_state(state), vm->n_vcpus, fmt_bytes(vm->ram.len).s,
-	           fmt_bytes(u.private_frames * PAGE_SIZE).s,
-	           fmt_bytes(u.shared_frames * PAGE_SIZE).s,
-	           vm->template ? vm->template->name : "-");
+	cmd_printf(
+		l->c, "%-24s #%-5u %-9s %5u  %8s  %8s  %8s  %8s  %s\n", vm->name, vm->id,
+		name_of_state(state), vm->n_vcpus, fmt_bytes(vm->ram.len).s,
+		fmt_bytes(u.private_frames * PAGE_SIZE).s, fmt_bytes(u.shared_frames * PAGE_SIZE).s,
+		fmt_bytes(u.merged_frames * PAGE_SIZE).s, vm->template ? vm->template->name : "-");
 	return true;
 }
 

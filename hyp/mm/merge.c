@@ -277,17 +277,13 @@ static inline __attribute__((always_inline)) bool look_around(struct batch *b, c
 	return n_dirty != 0;
 }
 
-/* Fills the batch; returns whether any D bit was cleared. */
+/* Fills the batch; returns whether any D bit was cleared.  note_broken() has taken the marks of what has been written
+ * since. */
 static bool look(struct batch *b)
 {
 	const struct table *t = b->v->t;
-	u64 settled[BITMAP_WORDS];
 
-	if (!t->has_given)
-		return look_around(b, NULL);
-	for (u32 k = 0; k < BITMAP_WORDS; k++)
-		settled[k] = t->given[k] & ~t->armed_at[k];
-	return look_around(b, (const u8 *)settled);
+	return t->has_given ? look_around(b, (const u8 *)t->given) : look_around(b, NULL);
 }
 
 /* ---- the first look, in secure mode ---- */

@@ -128,15 +128,15 @@ static void test_top(void **state)
 	screen = fake_type("top -n 1\r");
 	assert_has(
 		screen,
-		"last 10 s\nlinux-8                    50.0 %     0.0 %         10          0       0 B\n"
-		"linux-4                    20.0 %    10.0 %         10          0       0 B\n");
+		"last 10 s\nlinux-8                    50.0 %     0.0 %         10          0       0 B       0 B\n"
+		"linux-4                    20.0 %    10.0 %         10          0       0 B       0 B\n");
 	assert_has(screen, "and 4 more\n");
 	assert_has_not(screen, "\033[J");
 	/* Nothing has happened since. */
 	fake_time += second;
 	assert_has(
 		fake_type("top memory -n 1\r"),
-		"last 1 s\nlinux-10                    0.0 %     0.0 %          0          0     4 KiB\n");
+		"last 1 s\nlinux-10                    0.0 %     0.0 %          0          0     4 KiB       0 B\n");
 	assert_has(fake_type("top -n 1 x\r"), "usage: top [memory]");
 	assert_has(fake_type("top -d 0\r"), "-d wants a number from 1 to 3600");
 }

@@ -183,6 +183,15 @@ static void test_policies(void **state)
 	merge_passes(SETTLED);
 	assert_true(merge_is_one(&a, 1, &b, 1));
 	assert_false(merge_is_one(&a, 1, &c, 1)); /* another domain */
+	b.merge = (struct merge_policy){ DEDUP_ZERO, 0, false };
+	c.merge = b.merge;
+	mm_store(0, &b, MM_PAGE(4), 9);
+	mm_store(0, &c, MM_PAGE(4), 9);
+	merge_passes(SETTLED); /* hashes that are good for no domain */
+	b.merge = a.merge;
+	c.merge = (struct merge_policy){ DEDUP_MERGE, 2, false };
+	merge_passes(SETTLED);
+	assert_false(merge_is_one(&b, 4, &c, 4));
 	mm_audit();
 	space_fini(&c);
 	merge_end(&a, &b);
@@ -360,6 +369,30 @@ static void test_back_off(void **state)
 	merge_end(&a, &b);
 }
 
+/* A table that is written all the time rests, longer and longer, and is back when it is not. */
+static void test_hot_table(void **state)
+{
+	u64 dirty[16];
+
+	(void)state;
+	merge_start(&a, &b);
+	for (u32 pass = 0; pass < ARRAY_LEN(dirty); pass++) {
+		for (u32 page = 0; page < 300; page++)
+			mm_store(0, &a, MM_PAGE(page), 0);
+		merge_passes(1);
+		dirty[pass] = merge_stats_now().dirty;
+	}
+	assert_int_equal(dirty[1], 600);
+	assert_int_equal(dirty[2], 600); /* rests once */
+	assert_int_equal(dirty[3], 900);
+	assert_int_equal(dirty[6], 900); /* three times */
+	assert_int_equal(dirty[7], 1200);
+	assert_int_equal(dirty[14], 1200); /* seven */
+	merge_passes(40);
+	assert_int_equal(merge_kind(&a, 299), KIND_ZERO);
+	merge_end(&a, &b);
+}
+
 /* ---- while others run ---- */
 
 static u64 stored;
@@ -532,7 +565,7 @@ static void test_crowded_keeper(void **state)
 static void test_crowded_keeper_in_a_shared_table(void **state)
 {
 	struct frame *f = lonely_keeper();
-	struct space child;
+	struct space child, grandchild;
 
 	(void)state;
 	space_fork(&child, &a);
@@ -544,6 +577,13 @@ static void test_crowded_keeper_in_a_shared_table(void **state)
 	mm_store(0, &child, MM_PAGE(1), 8);
 	assert_int_equal(frame_refs(f), 2);
 	mm_audit();
+	space_fork(&grandchild, &child); /* of the copy */
+	atomic_store(&f->count, FRAME_MERGED | FRAME_REFS_MAX);
+	fake_hart = 0;
+	assert_int_equal(space_fault(&grandchild, GPA(MM_PAGE(1)), ACCESS_WRITE), ERR_NOMEM);
+	atomic_store(&f->count, FRAME_MERGED | 2);
+	mm_audit();
+	space_fini(&grandchild);
 	space_fini(&child);
 	merge_end(&a, &b);
 }
@@ -565,6 +605,7 @@ int main(void)
 		cmocka_unit_test(test_dirty_pages_where_d_traps),
 		cmocka_unit_test(test_written_by_pando),
 		cmocka_unit_test(test_back_off),
+		cmocka_unit_test(test_hot_table),
 		cmocka_unit_test(test_written_between_the_looks),
 		cmocka_unit_test(test_read_between_the_fences),
 		cmocka_unit_test(test_keeper_taken_by_its_last_user),

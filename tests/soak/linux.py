@@ -51,6 +51,8 @@ class Soak:
         running, frozen = self.some(vms, "running"), self.some(vms, "template")
         parents = [vm for vm in vms if len(vm) < NAME_LEN]
         yield "wait", ""
+        yield "dedup once", ""
+        yield from (("policy", vm) for vm in vms)
         if len(vms) < VMS_MAX:
             yield from (("clone" if vm in frozen else "fork", vm) for vm in parents)
             if not parents:
@@ -85,10 +87,13 @@ class Soak:
         self.n[op] = self.n.get(op, 0) + 1
         if op == "wait":
             time.sleep(self.rng.choice((0.1, 0.5, 2)))
+        elif op == "policy":  # whose pages are merged with whose, and how
+            dedup, secure = self.rng.choice(("off", "zero", "family", "family", "domain:a")), self.rng.choice(("off", "off", "on"))
+            self.pando.run(f"policy {vm} dedup={dedup} secure={secure}")
         elif op == "clone":
             self.pando.run(f"clone {vm} -n {self.rng.randint(1, min(3, VMS_MAX - len(vms)))}", 60)
         else:
-            self.pando.run(f"{op} {vm}", 120)
+            self.pando.run(f"{op} {vm}".rstrip(), 120)
         if op in ("resume", "reset", "kill", "boot"):  # it has said nothing for a while, and may say the same again
             self.last_word.pop(vm, None)
 
