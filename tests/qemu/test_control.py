@@ -78,10 +78,13 @@ class Client:
         return self.take(self.buffer.index(end) + len(end))
 
     def line(self):
-        while b"\n" not in self.buffer:
-            self.more()
-        line, _, self.buffer = self.buffer.partition(b"\n")
-        return json.loads(line)
+        """The next line that is not empty."""
+        while True:
+            while b"\n" not in self.buffer:
+                self.more()
+            line, _, self.buffer = self.buffer.partition(b"\n")
+            if line:
+                return json.loads(line)
 
     def hello(self):
         nonce = f"n{random.getrandbits(60):x}"
@@ -97,15 +100,13 @@ class Client:
                     self.more()
             self.socket.settimeout(LIMIT)
         self.buffer = self.buffer[self.buffer.index(wanted) :]
-        greeting = self.line()
-        # An answer to a hello that was said twice may still come.
-        return greeting
+        return self.line()
 
     def answer(self):
         """The next answer, with its payload; greetings that were asked for twice are none."""
         while True:
-            message = self.line() if self.buffer[:1] != b"\n" else self.take(1)
-            if isinstance(message, dict) and "hello" not in message:
+            message = self.line()
+            if "hello" not in message:
                 break
         if "payload" in message:
             message["bytes"] = self.take(message["payload"])
@@ -135,8 +136,8 @@ class Client:
     def event(self, kind, vm):
         """Waits for an event; others in between are dropped."""
         while True:
-            message = self.line() if self.buffer[:1] != b"\n" else self.take(1)
-            if isinstance(message, dict) and (message.get("event"), message.get("vm")) == (kind, vm):
+            message = self.line()
+            if (message.get("event"), message.get("vm")) == (kind, vm):
                 return message
 
 
@@ -301,6 +302,40 @@ def test_a_client_that_does_not_read(pando, folder):
             assert client.answer()["id"] == str(i)
 
 
+def pressed(folder, number, line, stop):
+    """Asks and reads without end."""
+    with greeted(folder, number) as client:
+        while not stop.is_set():
+            client.send(f"1 {line}\n".encode() * 50)
+            for _ in range(50):
+                client.answer()
+
+
+def test_guests_go_on(start, folder):
+    """One hart, a guest that computes, and clients that leave Pando no rest."""
+    pando = start(tiny=[ECHO], harts=1, control=folder)
+    pando.prompt()
+    stop = threading.Event()
+    with greeted(folder) as client:
+        client.run("image put spin", b"\x6f\0\0\0" * 1024)  # j .
+        client.run("boot spin kernel=spin memory=4M")
+        threads = [threading.Thread(target=pressed, args=(folder, number, "policy spin", stop)) for number in (1, 2)]
+        for thread in threads:
+            thread.start()
+
+        def look():
+            figures = client.run("stat")
+            return figures["vms"][0]["guest_ns"], figures["up_ns"]
+
+        (guest_before, before), _ = look(), time.sleep(2)
+        guest_after, after = look()
+        stop.set()
+        for thread in threads:
+            thread.join(LIMIT)
+        assert (guest_after - guest_before) / (after - before) > 0.1
+        assert pando.run("version")
+
+
 def test_events(pando, folder):
     with greeted(folder) as client, greeted(folder, 1) as other:
         client.run("events on")
@@ -325,7 +360,8 @@ def test_events(pando, folder):
 def test_consoles(pando, folder):
     with greeted(folder) as client:
         client.run("boot echo -n 2")
-        pando.line(r"\[echo-2\] type")
+        for vm in ("echo", "echo-2"):  # before that they do not hear
+            pando.line(rf"\[{vm}\] type")
         client.run("attach echo 0")
         client.run("attach echo-2 3")
         client.refused("attach echo 9", "absent")
