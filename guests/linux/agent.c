@@ -12,13 +12,10 @@
  * still come in between is the kernel's timer tick, so READY waits for one: the next is a whole period away. It waits
  * for the kernel, too: a clone in which timers, RCU or kernel threads find no work left writes a third fewer pages there.
  */
+#include "settle.h"
 #include "sha256.h"
 
 #define DIGEST_DIGITS (SHA256_WORDS * 8)
-
-struct time {
-	u64 seconds, ns;
-};
 
 struct mailbox {
 	volatile void *regs;
@@ -43,25 +40,6 @@ static u32 first_answer(const struct mailbox *m)
 	char payload[32];
 
 	return answer(m, (u8 *)payload, make_payload(payload, mailbox_load(m->regs, CLONE_ID)));
-}
-
-/* The boot leaves work behind, for timers, RCU and kernel threads. What is done before READY, no clone does again. */
-static void let_kernel_settle(void)
-{
-	struct time second = { .seconds = 1 };
-
-	syscall3(SYS_nanosleep, &second, 0, 0);
-}
-
-/* Returns right after a timer tick: that is when the coarse clock moves on. */
-static void await_tick(void)
-{
-	struct time start, now;
-
-	syscall3(SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, &start, 0);
-	do
-		syscall3(SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, &now, 0);
-	while (now.ns == start.ns);
 }
 
 static struct mailbox open_mailbox(const char *page, const char *window)

@@ -44,6 +44,10 @@ enum {
 #define CLOCK_MONOTONIC_COARSE 6L
 #define PAGE_LEN               4096UL
 
+struct time {
+	u64 seconds, ns;
+};
+
 static inline long syscall6(long number, long a, long b, long c, long d, long e, long f)
 {
 	register long a0 __asm__("a0") = a;

@@ -52,21 +52,8 @@ static u64 cost(bool is_store)
 {
 	u64 sum = 0;
 
-	for (u64 i = 0; i < N; i++) {
-		u64 at = area + i * PAGE, before, after, v = pattern(i / n_copies, 0);
-
-		if (is_store)
-			__asm__ volatile("rdinstret %0\n\tsd %2, 0(%3)\n\trdinstret %1"
-			                 : "=&r"(before), "=&r"(after)
-			                 : "r"(v), "r"(at)
-			                 : "memory");
-		else
-			__asm__ volatile("rdinstret %0\n\tld %2, 0(%3)\n\trdinstret %1"
-			                 : "=&r"(before), "=&r"(after), "=&r"(v)
-			                 : "r"(at)
-			                 : "memory");
-		sum += after - before - 2;
-	}
+	for (u64 i = 0; i < N; i++)
+		sum += access_cost(area + i * PAGE, is_store, pattern(i / n_copies, 0));
 	return sum / N;
 }
 

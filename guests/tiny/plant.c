@@ -40,23 +40,6 @@ static u64 word_of(u64 i, u64 at)
 	return pattern(page_kind(i) == PLANTED ? i : i + (salt << 32), at);
 }
 
-static u64 cost(u64 at, bool is_store)
-{
-	u64 before, after, v;
-
-	if (is_store)
-		__asm__ volatile("rdinstret %0\n\tsd %2, 0(%3)\n\trdinstret %1"
-		                 : "=&r"(before), "=&r"(after)
-		                 : "r"(at), "r"(at)
-		                 : "memory");
-	else
-		__asm__ volatile("rdinstret %0\n\tld %2, 0(%3)\n\trdinstret %1"
-		                 : "=&r"(before), "=&r"(after), "=&r"(v)
-		                 : "r"(at)
-		                 : "memory");
-	return after - before - 2;
-}
-
 static void count(struct tally *t, u64 found)
 {
 	for (u64 k = 0; k < N_COSTS; k++) {
@@ -90,12 +73,12 @@ void guest_main(void)
 			put64(area + i * PAGE + at, word_of(i, at));
 	mailbox_ready();
 	mailbox_get(MB_NEXT);
-	cost(area, false);
+	(void)access_cost(area, false, 0);
 	count(tally[LOAD][OWN], 0); /* its own pages are here */
 	tally[LOAD][OWN][0].n = 0;
 	for (u64 i = 1; i < n_pages; i++)
 		count(tally[access_kind(i)][page_kind(i)],
-		      cost(area + i * PAGE, access_kind(i) == STORE));
+		      access_cost(area + i * PAGE, access_kind(i) == STORE, area + i * PAGE));
 	for (u64 access = LOAD; access <= STORE; access++)
 		for (u64 kind = OWN; kind <= PLANTED; kind++)
 			report(access, kind);

@@ -327,28 +327,15 @@ static void read_plic(const void *fdt)
 				machine_info.plic_s_context[i] = context;
 }
 
-static void read_finisher(const void *fdt)
+/* The registers of the one device that is `compatible`; 0 if there is none. */
+static void read_device(const void *fdt, const char *compatible, hpa_t *base, u64 *len)
 {
-	int node = find_device(fdt, "sifive,test0");
-	u64 base;
-	u64 len;
+	int node = find_device(fdt, compatible);
 
-	if (node < 0 || !read_reg(fdt, node, 0, &base, &len))
+	if (node >= 0 && read_reg(fdt, node, 0, &base->v, len))
 		return;
-	machine_info.finisher_base = HPA(base);
-	machine_info.finisher_len = len;
-}
-
-static void read_rtc(const void *fdt)
-{
-	int node = find_device(fdt, "google,goldfish-rtc");
-	u64 base;
-	u64 len;
-
-	if (node < 0 || !read_reg(fdt, node, 0, &base, &len))
-		return;
-	machine_info.rtc_base = HPA(base);
-	machine_info.rtc_len = len;
+	*base = HPA(0);
+	*len = 0;
 }
 
 /* More than there is room for are left alone. */
@@ -379,7 +366,7 @@ enum err machine_probe(const void *fdt, u64 boot_hart_id, const char **why)
 		return ERR_ABSENT;
 	}
 	/* First what turns the machine off: the other parts may fail. */
-	read_finisher(fdt);
+	read_device(fdt, "sifive,test0", &machine_info.finisher_base, &machine_info.finisher_len);
 	model = fdt_getprop(fdt, 0, "model", NULL);
 	snprintf(machine_info.model, sizeof(machine_info.model), "%s",
 	         model != NULL ? model : "unknown machine");
@@ -393,7 +380,7 @@ enum err machine_probe(const void *fdt, u64 boot_hart_id, const char **why)
 	if (*why == NULL)
 		*why = read_uart(fdt);
 	read_plic(fdt);
-	read_rtc(fdt);
+	read_device(fdt, "google,goldfish-rtc", &machine_info.rtc_base, &machine_info.rtc_len);
 	read_virtio(fdt);
 	return *why == NULL ? ERR_OK : ERR_ABSENT;
 }

@@ -5,6 +5,8 @@
  */
 #include "life.h"
 
+#include "../settle.h"
+
 enum {
 	SYS_mount = 40,
 	SYS_chdir = 49,
@@ -35,10 +37,6 @@ enum mailbox_reg_2 {
 
 #define ALT_STACK_LEN 8192UL
 #define SA_FLAGS      0x08000004UL /* SA_ONSTACK, SA_SIGINFO */
-
-struct time {
-	u64 seconds, ns;
-};
 
 /* ---- text */
 
@@ -324,25 +322,6 @@ void life_open(struct life *l)
 }
 
 /* ---- what precedes the freeze */
-
-/* The boot leaves work behind, for timers, RCU and kernel threads. What is done before READY, no clone does again. */
-static void let_kernel_settle(void)
-{
-	struct time second = { .seconds = 1 };
-
-	syscall3(SYS_nanosleep, &second, 0, 0);
-}
-
-/* Returns right after a timer tick, which is when the coarse clock moves on: the next is a whole period away. */
-static void await_tick(void)
-{
-	struct time start, now;
-
-	syscall3(SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, &start, 0);
-	do
-		syscall3(SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, &now, 0);
-	while (now.ns == start.ns);
-}
 
 /* A page that the guest has written is marked so in its page table; a clone's first store then writes no table. */
 static void touch_window(const struct life *l)

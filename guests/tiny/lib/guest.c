@@ -271,6 +271,23 @@ void delay_ms(u64 n)
 		;
 }
 
+u64 access_cost(u64 at, bool is_store, u64 value)
+{
+	u64 before, after, v;
+
+	if (is_store)
+		__asm__ volatile("rdinstret %0\n\tsd %2, 0(%3)\n\trdinstret %1"
+		                 : "=&r"(before), "=&r"(after)
+		                 : "r"(value), "r"(at)
+		                 : "memory");
+	else
+		__asm__ volatile("rdinstret %0\n\tld %2, 0(%3)\n\trdinstret %1"
+		                 : "=&r"(before), "=&r"(after), "=&r"(v)
+		                 : "r"(at)
+		                 : "memory");
+	return after - before - 2;
+}
+
 void leave_guest(u64 round)
 {
 	switch (round % 4) {

@@ -273,6 +273,9 @@ void mailbox_put(enum mailbox_reg reg, u32 value);
 /* Stores READY and returns the clone's number: whoever comes back is a clone. */
 u32 mailbox_ready(void);
 
+/* Instructions beyond the one that loads or stores (`value`) at `at`: what Pando did meanwhile. */
+u64 access_cost(u64 at, bool is_store, u64 value);
+
 /* An exit of the kind that `round` selects: a call, a sleep of 1 ms, a wait of 5 ms, a device. */
 void leave_guest(u64 round);
 
