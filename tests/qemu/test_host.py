@@ -190,6 +190,24 @@ def test_several_clients_at_once(here, tiny):
         assert all(run.result()["ok"] == 50 for run in runs)
 
 
+def test_calls_of_a_client_that_is_gone(here, tiny):
+    """Their clones are killed, and the port is the next client's."""
+    here.up(tiny)
+    here.function("--timeout", "600000")
+    before = here.frames()
+    client = here.popen("invoke", "f", "--data", "hang", "-n", "10", "-c", "10")
+    end = time.monotonic() + 30 * SLOW
+    while here.json("functions")["functions"][0]["running"] < 10:
+        assert time.monotonic() < end and client.poll() is None
+    client.kill()
+    client.communicate()
+    while here.json("functions")["functions"][0]["running"] > 0:
+        assert time.monotonic() < end
+    here.await_frames(before)
+    assert here.run("vms", "-s").startswith("1 VM")
+    assert here.run("invoke", "f", "--data", "next") == "next"
+
+
 def test_events_and_console(here, tiny):
     here.up(tiny)
     listening = here.popen("events", "-n", "3")
