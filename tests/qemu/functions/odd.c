@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A function for test_functions.py: does what its payload says, "VERB" or "VERB NUMBER". What it does not know it gives back. */
+/* A function for test_linux_functions.py: does what its payload says, "VERB" or "VERB NUMBER". What it does not know it gives back. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
