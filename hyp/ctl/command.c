@@ -19,10 +19,14 @@ const u32 command_n_groups = ARRAY_LEN(command_groups);
 
 const struct command *command_find(const char *name)
 {
-	for (u32 g = 0; g < command_n_groups; g++)
-		for (u32 i = 0; i < command_groups[g]->n_commands; i++)
-			if (strcmp(command_groups[g]->commands[i].name, name) == 0)
-				return &command_groups[g]->commands[i];
+	for (u32 g = 0; g < command_n_groups; g++) {
+		const struct command *k = command_groups[g]->commands;
+		const struct command *end = k + command_groups[g]->n_commands;
+
+		for (; k < end; k++) /* most differ in their first letter */
+			if (k->name[0] == name[0] && strcmp(k->name, name) == 0)
+				return k;
+	}
 	return NULL;
 }
 
