@@ -23,7 +23,8 @@ class Here:
         self.directory = directory
 
     def popen(self, *words, **options):
-        return subprocess.Popen([PANDO, *map(str, words), "--dir", str(self.directory)], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+        command = [PANDO, *map(str, words), "--dir", str(self.directory)]
+        return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
     def run(self, *words, status=0, data=None):
         """Its stdout; the status must be as told."""
@@ -300,6 +301,8 @@ def test_completion(here, fake):
     assert complete("clone", "li") == ["linux"]
     assert complete("invoke", "x", "--con") == ["--concurrency"]
     assert "--dir" in complete("")
+    assert complete("deploy", "x", "--handler", str(TOP / "guests/functions/hello.c")) == [str(TOP / "guests/functions/hello.c")]
+    assert complete("load", str(TOP / "READ")) == [str(TOP / "README.md")]
 
 
 def test_a_reader_that_has_enough(here):

@@ -137,7 +137,8 @@ def test_provider_reads(serve):
 
 def test_provider_changes(serve, fake, directory):
     gateway = serve("--handlers", str(directory))
-    new = {"service": "two", "image": "template/hello", "labels": {"a": "b"}, "annotations": {"pando.mode": "reset", "pando.timeout": "500", "pando.writeset": "off"}}
+    annotations = {"pando.mode": "reset", "pando.timeout": "500", "pando.writeset": "off"}
+    new = {"service": "two", "image": "template/hello", "labels": {"a": "b"}, "annotations": annotations}
     assert gateway.post("/system/functions", new) == (202, b"")
     assert fake.functions["two"]["mode"] == "reset" and fake.functions["two"]["timeout"] == 500
     assert fake.functions["two"]["writeset"] is False

@@ -30,7 +30,14 @@ DATA = (
     arg("name", metavar="NAME", names_of="functions", help="the function; one that exists is switched"),
     arg("--runtime", choices=RUNTIMES, help="what runs the handler (by its suffix: .c, .sh, .py)"),
     arg("--handler", metavar="FILE", help="its source"),
-    arg("--file", dest="files", action="append", default=[], metavar="[NAME=]FILE", help="another file that it needs, found in /function; repeatable"),
+    arg(
+        "--file",
+        dest="files",
+        action="append",
+        default=[],
+        metavar="[NAME=]FILE",
+        help="another file that it needs, found in /function; repeatable",
+    ),
     arg("--image", metavar="FILE", help="in place of a handler: an initrd that follows docs/guest-abi.md"),
     arg("--template", metavar="VM", help="in place of both: a template that is there already"),
     arg("--kernel", metavar="FILE", help="the guest's kernel (Debian's, from the bundle)"),
@@ -71,7 +78,8 @@ async def functions(context):
     columns = ("name", "template", "mode", "warm", "ready", "running", "queued", "calls", "failed")
     lines = [f"{'NAME':<21}{'TEMPLATE':<21}{'MODE':<7}" + "".join(f"{column.upper():>9}" for column in columns[3:])]
     for row in found:
-        lines.append(f"{row['name']:<21}{row['template'] or '(killed)':<21}{row.get('mode', ''):<7}" + "".join(f"{row.get(c, ''):>9}" for c in columns[3:]))
+        words = f"{row['name']:<21}{row['template'] or '(killed)':<21}{row['mode']:<7}"
+        lines.append(words + "".join(f"{row[column]:>9}" for column in columns[3:]))
     return Result({"functions": found}, "\n".join(lines) if found else "no functions")
 
 

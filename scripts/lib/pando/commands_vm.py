@@ -181,7 +181,12 @@ async def save(context):
     return Result(data, f"{args.file}: {size(data['packed'])}, unpacked {size(data['bytes'])}")
 
 
-@command("load", "make a template of a file", arg("file", metavar="FILE", help="what `pando save` wrote"), arg("--name", help="the template's name (the file's, without suffix)"))
+@command(
+    "load",
+    "make a template of a file",
+    arg("file", metavar="FILE", help="what `pando save` wrote"),
+    arg("--name", help="the template's name (the file's, without suffix)"),
+)
 async def load(context):
     args, pando = context.args, await context.pando()
     name = args.name or pathlib.Path(args.file).name.split(".")[0]
@@ -190,7 +195,12 @@ async def load(context):
     return Result({"template": name, **data}, f"{name}: a template, {size(data['bytes'])}")
 
 
-@command("command", "any command of Pando's shell", arg("words", nargs="+", metavar="WORD", help="its words"), arg("--payload", metavar="FILE", help="what goes with it"))
+@command(
+    "command",
+    "any command of Pando's shell",
+    arg("words", nargs="+", metavar="WORD", help="its words"),
+    arg("--payload", metavar="FILE", help="what goes with it"),
+)
 async def any_command(context):
     """Words that begin with a dash come behind `--`. An answer's payload is written as it is."""
     payload = None

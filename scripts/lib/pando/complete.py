@@ -29,20 +29,23 @@ complete -o default -F _pando pando scripts/pando ./scripts/pando
 
 
 def case(command):
-    """The line of one command: its options, its choices, and what its first word names."""
+    """The branch of one command: its options, its choices, and what its first word names."""
     options, kind, files = ["--json", "--dir", "--quiet", "--help"], "", []
     for argument in command.arguments:
-        if argument.names[0].startswith("-"):
-            options += [name for name in argument.names if name.startswith("--") or len(argument.names) == 1]
-            if argument.options.get("metavar") == "FILE":
-                files += argument.names
-        elif argument.options.get("choices"):
-            options += argument.options["choices"]
-        kind = kind or argument.options.get("names_of", "")
-    by_file = f" case $prev in {' | '.join(files)}) kind=files ;; esac" if files else ""
-    return f"\t{command.name}) kind='{kind}' options='{' '.join(options)}'{by_file} ;;" if not files else (
-        f"\t{command.name})\n\t\tkind='{kind}' options='{' '.join(options)}'\n\t\t{by_file.strip()}\n\t\t;;"
-    )
+        names, about = argument.names, argument.options
+        if names[0].startswith("-"):
+            options += [name for name in names if name.startswith("--") or len(names) == 1]
+            if about.get("metavar", "").endswith("FILE"):
+                files += names
+        else:
+            options += about.get("choices", [])
+            if about.get("metavar") == "FILE":
+                kind = kind or "files"
+        kind = kind or about.get("names_of", "")
+    lines = [f"\t{command.name})", f"\t\tkind='{kind}' options='{' '.join(options)}'"]
+    if files:
+        lines.append(f"\t\tcase $prev in {' | '.join(files)}) kind=files ;; esac")
+    return "\n".join([*lines, "\t\t;;"])
 
 
 def bash():

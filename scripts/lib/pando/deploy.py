@@ -22,8 +22,8 @@ RUNTIMES = ("c", "shell", "python")  # of image.py
 
 @dataclass
 class Deployment:
-    """What to deploy. Either a `handler` (its source file) with a `runtime` (or that which its name stands for), or a ready `image` (an initrd whose /init follows the mailbox's
-    rules), or a `template` that is there already. memory, vcpus, bootargs: of the guest; mode, warm, max, timeout (ms), writeset: of the
+    """What to deploy. Either a `handler` (its source file) with a `runtime` (or that which its name stands for), or a ready `image` (an
+    initrd whose /init follows the mailbox's rules), or a `template` that is there already. memory, vcpus, bootargs: of the guest; mode, warm, max, timeout (ms), writeset: of the
     function; `policy`: {"dedup": "family", ...}; `boot_timeout` in seconds; `say(text)` and `progress(n, of)` hear how it goes."""
 
     name: str

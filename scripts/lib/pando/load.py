@@ -28,8 +28,8 @@ def spread(values):
 
 @dataclass
 class Load:
-    """What many calls came to. `calls` are those that succeeded, `errors` the exceptions of the others, and `failed` counts those by code; `seconds` from the first
-    request to the last answer. Times in ns."""
+    """What many calls came to. `calls` are those that succeeded, `errors` the exceptions of the others, and `failed` counts those by code;
+    `seconds` from the first request to the last answer. Times in ns."""
 
     name: str
     n: int
