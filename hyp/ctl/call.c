@@ -157,7 +157,7 @@ static bool reset_vm(struct vm *vm)
 	vm_pause(vm);
 	if (atomic_load(&vm->state) != VM_PAUSED || vm_reset(vm) != ERR_OK)
 		return false;
-	vm->is_prepared = false;
+	vm->is_going = false;
 	vm->n_ahead = 0;
 	return true;
 }
@@ -306,8 +306,9 @@ static enum err give(struct call *call)
 	call->state = CALL_AT_WORK;
 	call->t.given = time_cost_now();
 	device_ops->give_work(call->vm, (u32)call->len);
-	if (!call->vm->has_served)
+	if (!call->vm->is_going)
 		e = vm_run(call->vm);
+	call->vm->is_going = true;
 	return e;
 }
 
@@ -402,6 +403,7 @@ static void answered(struct call *call)
 	note_times(call, &vm->stats);
 	lock_release(&vm->dev_lock);
 	note_breaks(call);
+	call->function->n_spoilt = 0;
 	call->n_ahead = vm->n_ahead;
 	function_learn(call->function, vm);
 	e = fetch_result(call, len);
@@ -452,8 +454,10 @@ static u64 timeout_of(const struct call *call)
 
 	if (call->state == CALL_RECEIVING)
 		begin = call->t.request.ticks;
-	else if (!call->vm->has_served)
-		begin = call->vm->stats.first_entry != 0 ? call->vm->stats.first_entry : time_now();
+	else if (call->vm->stats.first_entry == 0)
+		begin = time_now();
+	else
+		begin = u64_max(begin, call->vm->stats.first_entry);
 	return begin + call->timeout;
 }
 

@@ -5,8 +5,9 @@
  * VMs are made ahead when a call has ended, not when it comes: on a machine with one hart
  * a clone that is made between a call and its VM's first instruction would be part of the call.
  *
- * What waits, new or reset, does not run: its time stands still, so it finds no timer due when its call comes,
- * however long that takes.  A VM that is kept as it is goes on in its own time: it may have things to do.
+ * They go as far as NEXT: what their guest has to do in a new clone is done when the call comes, and its time
+ * stands still there.  A template whose clones end before they get work is not cloned on for ever: after a few of
+ * them in a row nothing is made ahead until a call has succeeded, or the function is set anew.
  */
 #include "ctl/function.h"
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include "lib/assert.h"
 #include "mm/pool.h"
 
+#define SPOILT_MAX    8U
 #define MADE_PER_POLL 2U
 #define SPARE_PART    16U /* of memory: if no more than that is free, nothing is made ahead */
 
@@ -78,31 +80,11 @@ void function_drop_vm(struct vm *vm)
 	vm_put(vm);
 }
 
-/* Once it has served calls it has what it wants. */
-static void prepare(struct function *f, struct vm *vm)
+/* Before it goes: what it will want. */
+static void copy_ahead(const struct function *f, struct vm *vm)
 {
-	if (!f->policy.copies_ahead || !writeset_is_learned(&f->writeset))
-		return;
-	vm->n_ahead = writeset_copy(&f->writeset, vm);
-	vm->is_prepared = true;
-}
-
-/* Those that have been reset, up to `n` of them; returns how many. */
-static u32 prepare_idle(struct function *f, u32 n)
-{
-	u32 done = 0;
-	struct vm *vm;
-
-	if (!f->policy.copies_ahead || !writeset_is_learned(&f->writeset))
-		return 0;
-	TAILQ_FOREACH (vm, &f->idle, idle) {
-		if (done == n || vm->has_served)
-			break;
-		done += !vm->is_prepared;
-		if (!vm->is_prepared)
-			prepare(f, vm);
-	}
-	return done;
+	if (f->policy.copies_ahead && writeset_is_learned(&f->writeset))
+		vm->n_ahead = writeset_copy(&f->writeset, vm);
 }
 
 void function_learn(struct function *f, struct vm *vm)
@@ -143,7 +125,7 @@ static bool is_as_left(const struct vm *vm)
 {
 	u32 state = atomic_load(&vm->state);
 
-	return vm->has_served ? state == VM_RUNNING : state == VM_NEW || state == VM_PAUSED;
+	return vm->is_going ? state == VM_RUNNING : state == VM_NEW || state == VM_PAUSED;
 }
 
 /* One that `mode` may have: the last, or the first. */
@@ -163,6 +145,8 @@ enum err function_take_vm(struct function *f, enum call_mode mode, struct vm **o
 	while ((*out = find_idle(f, mode)) != NULL) {
 		take_out(f, *out);
 		*is_warm = is_as_left(*out);
+		if (*is_warm && !(*out)->is_going)
+			copy_ahead(f, *out);
 		if (*is_warm)
 			return ERR_OK;
 		function_drop_vm(*out); /* somebody has frozen, paused or resumed it */
@@ -174,7 +158,7 @@ enum err function_take_vm(struct function *f, enum call_mode mode, struct vm **o
 		e = make_vm(f, out);
 	}
 	if (e == ERR_OK)
-		prepare(f, *out);
+		copy_ahead(f, *out);
 	return e == ERR_RESERVE ? ERR_NOMEM : e;
 }
 
@@ -206,6 +190,7 @@ void function_vm_is_off(struct vm *vm)
 
 	take_out(f, vm);
 	function_drop_vm(vm);
+	f->n_spoilt++;
 	is_wanting = true;
 }
 
@@ -225,11 +210,30 @@ static bool make_ahead(struct function *f)
 {
 	struct vm *vm;
 
-	if (f->n_idle >= f->policy.n_warm || is_memory_short() || make_vm(f, &vm) != ERR_OK)
+	if (f->n_idle >= f->policy.n_warm || f->n_spoilt >= SPOILT_MAX || is_memory_short() ||
+	    make_vm(f, &vm) != ERR_OK)
 		return false;
-	prepare(f, vm);
 	put_in(f, vm, false);
 	return true;
+}
+
+/* New ones, and those that have been reset: up to `n` of them go as far as NEXT; how many. */
+static u32 set_going(struct function *f, u32 n)
+{
+	u32 done = 0;
+	struct vm *vm;
+
+	TAILQ_FOREACH (vm, &f->idle, idle) {
+		if (done == n || vm->has_served)
+			break;
+		/* If somebody has done something to it, whoever takes it will see. */
+		if (vm->is_going || !is_as_left(vm))
+			continue;
+		copy_ahead(f, vm);
+		vm->is_going = vm_run(vm) == ERR_OK;
+		done++;
+	}
+	return done;
 }
 
 bool function_wants_poll(void)
@@ -247,9 +251,9 @@ void function_poll(void)
 	TAILQ_FOREACH (f, &functions, link) {
 		while (n < MADE_PER_POLL && make_ahead(f))
 			n++;
-		n += prepare_idle(f, MADE_PER_POLL - n);
+		n += set_going(f, MADE_PER_POLL);
 	}
-	is_wanting = n == MADE_PER_POLL;
+	is_wanting = n >= MADE_PER_POLL;
 }
 
 /* The table */
@@ -306,6 +310,7 @@ enum err function_set(const char *name, struct vm *template, const struct functi
 		take_out(f, vm);
 		function_drop_vm(vm);
 	}
+	f->n_spoilt = 0;
 	is_wanting = true;
 	call_start_waiting();
 	return ERR_OK;

@@ -48,6 +48,7 @@ struct function {
 	idle; /* n_idle VMs that wait for work; those that have served calls come last */
 	u32 n_idle;
 	struct writeset writeset;
+	u32 n_spoilt; /* VMs that ended while they waited, since the last answer */
 	TAILQ_HEAD(call_queue, call)
 	queue; /* calls that wait for a VM, n_waiting with those whose payload is on the way */
 	u32 n_waiting;
@@ -75,8 +76,8 @@ void function_for_each(void (*fn)(struct function *f, void *arg), void *arg);
  * For ctl/call.c.
  */
 
-/* A VM for a call: one that waits (*is_warm), or a new clone.  It does not run, unless it is one that has served calls;
- * these are for CALL_KEEP only.  The caller has a reference.  ERR_STATE: the template was killed; ERR_NOMEM. */
+/* A VM for a call: one that waits (*is_warm), or a new clone; only with CALL_KEEP one that has served calls.  It runs if
+ * it is_going.  The caller has a reference.  ERR_STATE: the template was killed; ERR_NOMEM. */
 enum err must_check function_take_vm(struct function *f, enum call_mode mode, struct vm **out,
                                      bool *is_warm);
 

@@ -147,7 +147,7 @@ struct vm {
 	struct call *call;         /*   the call that it is at work for, */
 	TAILQ_ENTRY(vm) idle;      /*   its place among those that wait for one, */
 	bool has_served;           /*   whether it has had any, */
-	bool is_prepared;          /*   whether it has got the function's write set, */
+	bool is_going;             /*   whether it has been set going since it was made or reset, */
 	u32 n_ahead;               /*   how many pages that were, */
 	bool is_functions; /*   and whether it was made for a function: nobody is told of it */
 	struct vm_console console; /* d */

@@ -12,7 +12,30 @@ static bool is_there(const char *name)
 	return vm != NULL;
 }
 
-/* A VM that waits is started, or frozen, by somebody: it serves no call, and the second is theirs. */
+/* VMs that end while they wait are not made for ever. */
+static void test_spoilt(void **state)
+{
+	u32 n = 0;
+
+	(void)state;
+	accepts("function set f template=f warm=2");
+	fake_poll();
+	for (; n_clones() > 0 && n < 100; n++) {
+		struct vm *vm = fc.vms[fc.n_vms - 1];
+
+		assert_non_null(vm->template);
+		goes_off(vm, "shut down", 0);
+	}
+	assert_in_range(n, 8, 12);
+	request(&r[0], "invoke f", payload, 5);
+	done(worker, RESULT_ANSWER, payload, 5);
+	check_answer(&r[0], payload, 5);
+	fake_poll();
+	assert_int_equal(n_clones(), 2);
+	forget(1);
+}
+
+/* A VM that waits is stopped, or frozen, by somebody: it serves no call, and the second is theirs. */
 static void test_taken_away(void **state)
 {
 	struct vm *first, *second;
@@ -22,8 +45,7 @@ static void test_taken_away(void **state)
 	fake_poll();
 	first = fc.vms[fc.n_vms - 2];
 	second = fc.vms[fc.n_vms - 1];
-	assert_int_equal(vm_run(first), ERR_OK);
-	assert_int_equal(vm_run(second), ERR_OK);
+	fake_type("pause f.1\r");
 	fake_type("freeze f.2\r");
 	accepts("function set f template=f");
 	accepts("function set f template=f mode=keep");
@@ -33,7 +55,7 @@ static void test_taken_away(void **state)
 	assert_ptr_not_equal(first, second);
 	accepts("function set f template=f warm=1");
 	fake_poll();
-	assert_int_equal(vm_run(fc.vms[fc.n_vms - 1]), ERR_OK);
+	fake_type("pause f.3\r");
 	request(&r[0], "invoke f", payload, 5);
 	assert_int_equal(worker->clone_id, 4);
 	done(worker, RESULT_ANSWER, payload, 5);
@@ -205,10 +227,8 @@ static void test_random(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_taken_away),
-		TEST(test_memory_is_short),
-		TEST(test_writeset),
-		TEST(test_random),
+		TEST(test_spoilt),   TEST(test_taken_away), TEST(test_memory_is_short),
+		TEST(test_writeset), TEST(test_random),
 	};
 
 	return cmocka_run_group_tests(tests, up, NULL);

@@ -80,7 +80,7 @@ def test_time_line(machine):
         await c.request("function", "set", "f", "template=f", "warm=1")
         await c.request("invoke", "f", payload=b"id")
         data = (await c.request("invoke", "f", payload=b"id")).data
-        assert data["warm"] and data["t"]["clone"] is None and data["t"]["given"] <= data["t"]["entry"] <= data["t"]["start"]
+        assert data["warm"] and data["t"]["clone"] is None and data["t"]["given"] <= data["t"]["start"]
         await c.request("function", "set", "f", "template=f", "mode=keep")
         await c.request("invoke", "f", payload=b"id")
         data = (await c.request("invoke", "f", payload=b"id")).data
