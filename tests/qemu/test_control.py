@@ -336,6 +336,30 @@ def test_guests_go_on(start, folder):
         assert pando.run("version")
 
 
+def test_too_many_in_flight(start, folder):
+    """256 calls wait for guests that never answer; the others are refused at once, and all are dropped with their client."""
+    pando = start(tiny=[("f", "function", "memory=8M,autoboot=0", "")], control=folder)
+    pando.prompt()
+    with greeted(folder, 1) as other:
+        other.run("boot f")
+        pando.freeze_at_ready("f")
+        before = pando.frames()
+        with greeted(folder) as client:
+            client.run("function set f template=f max=4 timeout=600000")
+            client.send(b"".join(b"w%d invoke f +4\nhang" % i for i in range(300)))
+            refused = [client.answer() for _ in range(44)]
+            assert {answer["error"]["code"] for answer in refused} == {"busy"}
+            assert [answer["id"] for answer in refused] == [f"w{i}" for i in range(256, 300)]
+            (function,) = other.run("function list")["functions"]
+            assert (function["running"], function["queued"]) == (4, 252)
+        end = time.monotonic() + LIMIT
+        while function["running"] + function["queued"] > 0 and time.monotonic() < end:
+            (function,) = other.run("function list")["functions"]
+        assert (function["running"], function["queued"]) == (0, 0)
+        other.run("function rm f")
+    pando.await_no_guests(before)
+
+
 def test_events(pando, folder):
     with greeted(folder) as client, greeted(folder, 1) as other:
         client.run("events on")
