@@ -416,9 +416,43 @@ static void test_ready_roots_are_given_up(void **state)
 	end();
 }
 
+/* What is there for the lack of memory asks for none: relief, dissolving, and the audit with its figures. */
+static void test_relief_and_audit_need_none(void **state)
+{
+	u64 n_blocks;
+
+	(void)state;
+	start();
+	mm_store(0, &s, PAGE(0), 1);
+	mm_store(0, &s, PAGE(1024), 1);
+	space_fini(&t);
+	for (fake_hart = 2; fake_hart-- > 0;)
+		space_unload();
+	fake_hart = 0;
+	n_blocks = block_n_records();
+	frame_fail_from(1);
+	mm_audit();
+	assert_true(space_relieve());
+	assert_int_equal(block_n_records(), n_blocks - 2);
+	mm_audit();
+	frame_fail_from(0);
+	/* Nor would one have been missed: the first that asks is refused. */
+	frame_fail_after(1);
+	(void)space_relieve();
+	mm_audit();
+	assert_null(frame_alloc(FRAME_FOR_PANDO));
+	frame_fail_after(0);
+	assert_int_equal(peek(&s, PAGE(0)), 1);
+	assert_int_equal(peek(&s, PAGE(1)), content(1));
+	assert_int_equal(peek(&s, PAGE(1025)), content(1025));
+	space_fini(&s);
+	mm_end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_relief_and_audit_need_none),
 		cmocka_unit_test(test_one_failure),
 		cmocka_unit_test(test_failures_to_the_end),
 		cmocka_unit_test(test_space_init),

@@ -461,6 +461,44 @@ static void test_fuzz(void **state)
 
 #define TEST(fn) cmocka_unit_test_teardown(fn, fake_down)
 
+static u32 n_given;
+
+static void note_work(struct vm *vm, u32 len)
+{
+	assert_non_null(vm);
+	assert_int_equal(len, 5);
+	n_given++;
+}
+
+/* Work for which the window finds no memory is not given, whichever frame is missing; then it is. */
+static void test_give_without_memory(void **state)
+{
+	static const struct device_ops noting = { .give_work = note_work };
+	char text[6] = "";
+	struct vm *vm;
+	u32 n = 0;
+
+	(void)state;
+	fake_type("boot linux\rfreeze linux\rclone linux\r");
+	vm = vm_find("linux.1");
+	device_set_ops(&noting);
+	n_given = 0;
+	while (n_given == 0) {
+		bool refused;
+
+		frame_fail_from(++n);
+		refused = strstr(fake_type("give linux.1 hello\r"), "its window: out of memory");
+		frame_fail_from(0);
+		assert_int_equal(n_given, refused ? 0 : 1);
+		assert_has(fake_type("audit\r"), "audit: clean");
+	}
+	assert_in_range(n, 3, 8); /* tables and a page */
+	assert_int_equal(copy_from_guest(&vm->space, text, vm->window.base, 5), ERR_OK);
+	assert_string_equal(text, "hello");
+	vm_put(vm);
+	device_set_ops(&fake_ops);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -485,6 +523,7 @@ int main(void)
 		TEST(test_events),
 		TEST(test_units),
 		TEST(test_fuzz),
+		TEST(test_give_without_memory),
 		TEST(test_quit),
 	};
 
