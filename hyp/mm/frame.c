@@ -380,12 +380,33 @@ bool frame_zero_ahead(void)
 	return c->n_zeroed < CACHE_LEN;
 }
 
+/* Takes the top of the stack, and with it what lies next to that in memory, as far as `keep` allows. */
+static void spill_run(struct frame_cache *c, u32 keep)
+{
+	u32 first = c->plain[--c->n_plain], stop = first + 1;
+
+	while (c->n_plain > keep) {
+		u32 i = c->plain[c->n_plain - 1];
+
+		if (i == stop)
+			stop++;
+		else if (i + 1 == first)
+			first = i;
+		else
+			break;
+		c->n_plain--;
+	}
+	free_range(first, stop);
+}
+
 /* A full stack keeps half of itself, and nothing while others wait for frames. */
 static COLD void cache_spill(struct frame_cache *c)
 {
+	u32 keep;
+
 	lock_acquire(&lock);
-	while (c->n_plain > (is_short() ? 0 : BATCH))
-		buddy_free(c->plain[--c->n_plain], 0);
+	while (c->n_plain > (keep = is_short() ? 0 : BATCH))
+		spill_run(c, keep);
 	lock_release(&lock);
 }
 

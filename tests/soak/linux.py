@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """Random control operations on Linux VMs that check their own memory (guests/linux/memcheck.c), for as long as one likes, on each QEMU
-that there is: boot, freeze, clone, fork, reset, pause, resume, kill, audit. Ends with 1 at the first wrong word in a guest, complaint
+that there is: boot, freeze, clone, fork, reset, pause, resume, kill, policy, give, audit. Ends with 1 at the first wrong word in a guest, complaint
 of a guest's kernel, guest that stands still, refusal or panic of Pando, or fault of an audit, and if frames are missing when all VMs are gone.
 
   SOAK_MINUTES=N   how long in all (20)
@@ -27,6 +27,9 @@ SEED = int(os.environ.get("SOAK_SEED", time.time_ns() % 1000000))
 VMS_MAX = 6  # on the four harts that two CPUs of a workstation play, more would only wait
 NAME_LEN = 26  # of a parent: a longer name would be cut, and no longer be one VM's alone
 STANDS_STILL = 120 * SLOW  # seconds of a running VM without a word
+# What `policy` changes. With time=jump a pause is time for which no CPU of the guest has run, and its watchdogs would say so.
+POLICIES = ("time=jump", "time=continue", "nomem=kill", "nomem=pause", "memory=reserve", "memory=overcommit", "dedup=off", "dedup=zero", "dedup=family")
+NO_WATCHDOGS = "nosoftlockup rcupdate.rcu_cpu_stall_suppress=1"
 WRONG = r"MEMCHECK CORRUPT|memcheck: no |rcu.*(stall|self-detected)|BUG:|soft lockup|Oops|Kernel panic|hung_task|Call Trace"
 
 
@@ -60,6 +63,8 @@ class Soak:
         yield from (("pause", vm) for vm in running)
         yield from (("resume", vm) for vm in self.some(vms, "paused") * 3)
         yield from (("reset", vm) for vm in self.some(vms, "running", "paused", template=True))
+        yield from (("give", vm) for vm in running)
+        yield from (("policy", vm) for vm in vms)
         if len(vms) > 2 and len(frozen) < 2:
             yield from (("freeze", vm) for vm in running)
         if len(vms) >= VMS_MAX - 1 or not parents:
@@ -92,6 +97,12 @@ class Soak:
             self.pando.run(f"policy {vm} dedup={dedup} secure={secure}")
         elif op == "clone":
             self.pando.run(f"clone {vm} -n {self.rng.randint(1, min(3, VMS_MAX - len(vms)))}", 60)
+        elif op == "policy":
+            lines = self.pando.command(f"policy {vm} {self.rng.choice(POLICIES)}", 60)
+            if any("error:" in line and "reserve: wants" not in line for line in lines):
+                self.pando.fail(f"policy: {lines}")
+        elif op == "give":  # a payload for a guest that does not look at its window
+            self.pando.run(f"give {vm} {'x' * self.rng.randint(1, 60)}", 60)
         else:
             self.pando.run(f"{op} {vm}".rstrip(), 120)
         if op in ("resume", "reset", "kill", "boot"):  # it has said nothing for a while, and may say the same again
@@ -114,7 +125,7 @@ def soak(which, minutes, seed):
     """One QEMU; True if all went well."""
     args = f"linux,kernel={BUILD / 'linux/Image'},initrd={BUILD / 'linux/memcheck.cpio'},memory=128M,vcpus=2,autoboot=0"
     with tempfile.TemporaryDirectory() as folder:
-        bundle = make_bundle(pathlib.Path(folder) / "soak.dtb", "--vm", args, "--bootargs", "linux=console=ttyS0 quiet cryptomgr.notests")
+        bundle = make_bundle(pathlib.Path(folder) / "soak.dtb", "--vm", args, "--bootargs", f"linux=console=ttyS0 quiet cryptomgr.notests {NO_WATCHDOGS}")
         with Pando(bundle, f"soak-{which}", harts=4, mem="2G", qemu=which) as pando:
             run = Soak(pando, random.Random(seed))
             try:
