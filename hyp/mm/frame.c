@@ -388,12 +388,10 @@ static void spill_run(struct frame_cache *c, u32 keep)
 	while (c->n_plain > keep) {
 		u32 i = c->plain[c->n_plain - 1];
 
-		if (i == stop)
-			stop++;
-		else if (i + 1 == first)
-			first = i;
-		else
+		if (i != stop && i + 1 != first)
 			break;
+		first = (u32)u64_min(first, i);
+		stop = (u32)u64_max(stop, i + 1);
 		c->n_plain--;
 	}
 	free_range(first, stop);
