@@ -162,15 +162,22 @@ enum err function_take_vm(struct function *f, enum call_mode mode, struct vm **o
 	return e == ERR_RESERVE ? ERR_NOMEM : e;
 }
 
+/* Behind those of its kind: the first has waited longest, and is most likely ready. */
 static void put_in(struct function *f, struct vm *vm, bool has_served)
 {
+	struct vm *next = TAILQ_LAST(&f->idle, vm_idle_list), *before = NULL;
+
 	vm->call = NULL;
 	vm->has_served = has_served;
-	if (has_served)
-		TAILQ_INSERT_TAIL(&f->idle, vm, idle);
-	else
-		TAILQ_INSERT_HEAD(&f->idle, vm, idle);
 	f->n_idle++;
+	while (!has_served && next != NULL && next->has_served) {
+		before = next;
+		next = TAILQ_PREV(next, vm_idle_list, idle);
+	}
+	if (before != NULL)
+		TAILQ_INSERT_BEFORE(before, vm, idle);
+	else
+		TAILQ_INSERT_TAIL(&f->idle, vm, idle);
 }
 
 void function_keep_vm(struct function *f, struct vm *vm, bool has_served)
