@@ -170,12 +170,30 @@ static void test_nothing_and_no_memory(void **state)
 	end();
 }
 
+/* A page that the merge scanner has made one of zeroes since it was written. */
+static void test_what_the_scanner_took(void **state)
+{
+	(void)state;
+	start();
+	c.merge.dedup = DEDUP_ZERO;
+	mm_store(0, &c, PAGE(0), 0);
+	for (u32 pass = 0; pass < 3; pass++)
+		scan_compact(&c);
+	assert_int_equal(pte_kind(mm_leaf(&c, PAGE(0))), KIND_ZERO);
+	space_reset(&c, &t);
+	assert_int_equal(pte_kind(mm_leaf(&c, PAGE(0))), KIND_LEAF);
+	mm_audit();
+	assert_int_equal(mm_load(0, &c, PAGE(0)), 200);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_each_kind),
 		cmocka_unit_test(test_other_harts_and_a_fork),
 		cmocka_unit_test(test_much),
+		cmocka_unit_test(test_what_the_scanner_took),
 		cmocka_unit_test(test_nothing_and_no_memory),
 	};
 
