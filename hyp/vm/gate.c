@@ -32,7 +32,7 @@ void gate_open(struct vm *vm)
 
 static u64 next_check(void)
 {
-	return time_now() + time_ns_to_ticks(GATE_NS);
+	return time_now() + time_ns_to_ticks(GATE_LOOK_NS);
 }
 
 void gate_start(struct vm *vm)

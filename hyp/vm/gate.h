@@ -8,15 +8,17 @@
  * its siblings are held (HOLD_GATE) until the guest has served it.
  *
  * The wait is bounded: a guest may have its reasons not to take the interrupt.  It
- * ends when the leader has spent GATE_NS in the guest since it first ran, or sleeps.
- * Not by the clock: on a crowded machine the leader's first turn may be late.
+ * ends when the leader has spent GATE_NS in the guest since it first ran, or is found asleep by
+ * a look every GATE_LOOK_NS.  Not by the clock: on a crowded machine the leader's first turn may be
+ * late.  And not soon: on a crowded host, time in the guest goes on while QEMU's thread waits for a CPU.
  */
 #ifndef VM_GATE_H
 #define VM_GATE_H
 
 #include "vm/vcpu.h"
 
-#define GATE_NS 50000000UL
+#define GATE_NS      1000000000UL
+#define GATE_LOOK_NS 50000000UL
 
 /* Legend: that of struct vm, of which it is a part. */
 struct vm_gate {
