@@ -72,6 +72,7 @@ def test_memory_at_the_first_answer(start, agent, qemu):
 def test_memory_in_a_plain_run(start, agent, qemu):
     """By the wall clock a timer tick may come before the clone is on its way to NEXT, and dirties pages of its own."""
     pando, before = template(start, agent(), qemu=qemu, harts=1)
+    pando.run("policy agent dedup=off")  # what it takes by itself
     for i in range(1, 6):
         pando.run("clone agent")
         pando.line(rf"\bagent\.{i}: done after", 60)
