@@ -12,6 +12,7 @@ PYTHON := /usr/bin/python3
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 SETUP := scripts/setup
+ALL_PARTS := packages libfdt guest python musl qemu
 AGAIN = +@$(MAKE) $(if $(filter -j%,$(MAKEFLAGS)),,-j2)
 
 .PHONY: all setup demo run host test test-host test-qemu check bench soak clean distclean format help files host-files print-cflags
@@ -45,7 +46,7 @@ host: ## what scripts/pando up starts
 	$(AGAIN) $(BUILD)/pando.elf $(BUILD)/functions.dtb
 
 test: ## every test; the last line counts them
-	@$(SETUP) --optional-guest
+	@$(SETUP) --optional-guest $(ALL_PARTS)
 	$(AGAIN) files host-files
 	@scripts/test
 
@@ -55,7 +56,7 @@ test-host: ## the tests that run natively, under ASan and UBSan
 	@scripts/test --only host
 
 test-qemu: ## the tests that drive QEMU
-	@$(SETUP) --optional-guest
+	@$(SETUP) --optional-guest $(ALL_PARTS)
 	$(AGAIN) files
 	@scripts/test --only qemu
 
@@ -64,12 +65,12 @@ check: ## layers, sizes, headers, format, cppcheck, shellcheck
 	@scripts/check
 
 bench: ## measure; figures and curves go to build/bench*
-	@$(SETUP) --optional-guest packages libfdt guest python musl qemu
+	@$(SETUP) --optional-guest $(ALL_PARTS)
 	$(AGAIN) files
 	@$(PYTHON) tests/bench/run.py
 
 soak: ## the random tests, for as long as it takes to trust them
-	@$(SETUP) --optional-guest
+	@$(SETUP) --optional-guest $(ALL_PARTS)
 	$(AGAIN) files host-files
 	@scripts/test --soak
 	@tests/mutate
