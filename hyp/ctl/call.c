@@ -113,8 +113,10 @@ static enum err take_vm(struct call *call)
 	if (call->is_warm) {
 		COPY_WORDS(call->breaks, call->vm->space.breaks);
 	} else {
+		/* The call alone: pages that are copied ahead come after it. */
 		call->t.clone_begin = begin;
-		call->t.clone_end = time_cost_now();
+		call->t.clone_end = moment(begin.ticks + call->vm->stats.clone.ticks,
+		                           begin.instret + call->vm->stats.clone.instret);
 		ZERO_WORDS(call->breaks);
 	}
 	COPY_WORDS(call->vm_name, call->vm->name);
