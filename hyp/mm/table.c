@@ -475,7 +475,8 @@ static u32 reap(struct row *ended, u32 max)
 		end(t, &dead);
 		row_add(ended, t);
 		n++;
-		/* If nobody walks anywhere now, these need not wait in the list. */
+		/* If nobody walks anywhere now, these need not wait in the list.  Whoever pointed to them
+		 * was fenced or is past already; this look holds even where that is not so. */
 		if (!now.first && dead.first && n < max && tlb_is_past(tlb_retire())) {
 			now = dead;
 			dead.first = NULL;

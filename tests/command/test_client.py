@@ -3,7 +3,11 @@
 
 import asyncio
 import io
+import os
+import pathlib
 import socket
+import subprocess
+import sys
 
 import pytest
 from pando import errors
@@ -242,3 +246,10 @@ def test_nonsense_ends_the_connection_not_the_program(directory):
                 await pando.request("vms")
 
     run(body())
+
+
+def test_a_program_that_forgets_to_close(fake, directory):
+    text = f"import pando; p = pando.connect({str(directory)!r}); print(p.vms())"
+    env = os.environ | {"PYTHONPATH": str(pathlib.Path(errors.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False, timeout=60, env=env)
+    assert (done.stdout, done.stderr) == ("[]\n", "")

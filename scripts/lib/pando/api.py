@@ -3,6 +3,7 @@
 run to its end on a loop in a thread of its own, so a notebook may use it."""
 
 import asyncio
+import atexit
 import contextlib
 import functools
 import inspect
@@ -273,6 +274,7 @@ class Pando:
         except BaseException:
             self._stop()
             raise
+        atexit.register(self.close)  # for programs that forget
 
     def _run(self, coroutine):
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
@@ -299,6 +301,7 @@ class Pando:
 
     def close(self):
         """Ends the connection, not Pando."""
+        atexit.unregister(self.close)
         if not self._loop.is_closed():
             self._run(self.asynchronous.close())
             self._stop()
