@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pando import BUILD, QEMU, qemu_version
+from pando import BUILD, QEMU, SOAK, qemu_version
 
 PAGE = 4096
 RECORD = PAGE  # a VM's
@@ -83,6 +83,7 @@ def test_memory_in_a_plain_run(start, agent, qemu):
     pando.quit()
 
 
+@pytest.mark.skipif(not SOAK, reason="takes half a minute: soak only, and a row of make bench")
 def test_memory_after_idle_seconds(start, agent):
     """Of a clone that waits in NEXT, and so does not run: not a page more. Of one that sleeps in Linux, with its timers."""
     for mode in ("agent", "agent-idle"):
