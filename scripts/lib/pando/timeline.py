@@ -5,7 +5,7 @@
 |---|---|---|
 | wait | the request's line had arrived | the clone call begins (or, without one, the VM runs) |
 | clone | the clone call begins | it returns |
-| give | the clone call has returned | the payload is in its window |
+| give | the clone call has returned | the write set has been copied, and the payload is in its window |
 | enter | | the guest's first instruction |
 | wake | the first instruction | the handler begins: the guest takes its work and repairs its identity |
 | handler | the handler begins | the handler ends |
