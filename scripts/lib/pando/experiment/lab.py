@@ -79,14 +79,11 @@ class Lab:
                 await asyncio.sleep(0.005)
 
     async def invoke_many(self, name, data, n):
-        """n calls at once, as far as one connection can carry them."""
-        gate = asyncio.Semaphore(CONCURRENCY)
-
-        async def one():
-            async with gate:
-                return await self.invoke(name, data)
-
-        return await asyncio.gather(*(one() for _ in range(n)))
+        """n calls at once, as far as one connection can carry them; the first that failed is raised."""
+        load = await self.pando.invoke_many(name, data, n, CONCURRENCY)
+        if load.errors:
+            raise load.errors[0]
+        return load.calls
 
     async def cold_call(self, wanted):
         """Boots a VM for one call and kills it: ns from the order to boot until its answer, as the host sees it."""
