@@ -17,6 +17,10 @@
  * up in its turn: two siblings that signal each other for ever would otherwise
  * hand the hart to and fro past all others.
  *
+ * A vCPU that leaves the hart before its slice is over, since control is wanted, goes on first and with the rest
+ * of that slice.  At the end of the queue its clock would run through the slices of all others, and the timer
+ * ticks that a guest then has to make up for cost it memory.
+ *
  * A waker kicks one idle hart, and that hart may have found other work meanwhile.
  * So a hart that was taken off idle_mask offers on what it has not picked itself;
  * nobody else would time the slice of whoever runs where that waits.
@@ -44,8 +48,9 @@ struct runq {
 	_Atomic bool is_stale; /* sched_timer() has to look again */
 	_Atomic u64 armed;     /* host timer, ticks; written by the hart itself */
 	u64 soon_end;          /* until then who is wanted soon goes first; under lock */
-	u64 slice_end;         /* the hart's own */
-	bool was_taken;        /* the hart's own: a waker has taken it off idle_mask */
+	u64 slice_end;         /* the hart's own, like the next two */
+	const struct vcpu *in_turn; /* who has left the hart before slice_end; only to be compared */
+	bool was_taken;             /* a waker has taken it off idle_mask */
 } __attribute__((aligned(64)));
 
 static struct runq runqs[HART_MAX];
@@ -64,6 +69,7 @@ void sched_init(void)
 		atomic_store(&runqs[i].armed, TIME_NEVER);
 		runqs[i].soon_end = 0;
 		runqs[i].slice_end = 0;
+		runqs[i].in_turn = NULL;
 		runqs[i].was_taken = false;
 	}
 	atomic_store(&idle_mask, 0);
@@ -137,13 +143,12 @@ static void settle_timer(struct runq *q, struct vcpu *v)
 		atomic_store(&q->is_stale, true);
 }
 
-/* Puts `v`, which is not running, where it belongs now.  True: it was asleep, and is queued. */
+/* Puts `v`, which is not in a hart, where it belongs now: `soon`, in front.  True: it was asleep or running, and is queued. */
 static bool settle(struct runq *q, struct vcpu *v, bool soon)
 {
 	bool was_queued = state_of(v) == SCHED_QUEUED;
 
 	if (vcpu_can_run(v)) {
-		soon = soon && time_now() < q->soon_end;
 		if (was_queued && !soon)
 			return false;
 		if (was_queued)
@@ -208,7 +213,7 @@ void sched_wake(struct vcpu *v, bool soon)
 		/* Its door comes before its next entry: only another hart needs telling. */
 		kick = home != here;
 	} else {
-		is_new = settle(q, v, soon);
+		is_new = settle(q, v, soon && time_now() < q->soon_end);
 		/* A timer that is due earlier than home expects. */
 		kick = !is_new && home != here && timerq_has(&v->timer) &&
 		       atomic_load(&q->is_stale);
@@ -322,7 +327,9 @@ struct vcpu *sched_pick(void)
 	if (v == NULL)
 		v = steal(here);
 	if (v != NULL) {
-		q->slice_end = time_now() + slice_ticks;
+		if (v != q->in_turn)
+			q->slice_end = time_now() + slice_ticks;
+		q->in_turn = NULL;
 		atomic_store_explicit(&q->is_stale, true, memory_order_relaxed);
 		if (q->was_taken)
 			offer_rest(here);
@@ -334,11 +341,12 @@ void sched_put(struct vcpu *v)
 {
 	u32 here = hart_index();
 	struct runq *q = &runqs[here];
-	bool is_queued;
+	bool is_in_turn = time_now() < q->slice_end, is_queued;
 
+	q->in_turn = is_in_turn ? v : NULL;
 	lock_acquire(&q->lock);
 	assert(state_of(v) == SCHED_RUNNING && home_of(v) == here);
-	is_queued = settle(q, v, false);
+	is_queued = settle(q, v, is_in_turn);
 	lock_release(&q->lock);
 	if (is_queued && atomic_load(&idle_mask) != 0)
 		offer(here, false);

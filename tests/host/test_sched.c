@@ -64,6 +64,11 @@ static void test_timerq_sorts(void **state)
 	assert_int_equal(n, N);
 }
 
+static void use_up_slice(void)
+{
+	fake_time += time_ns_to_ticks(SCHED_SLICE_NS);
+}
+
 static void test_round_robin(void **state)
 {
 	struct vcpu *v[3];
@@ -78,8 +83,36 @@ static void test_round_robin(void **state)
 
 		assert_ptr_equal(p, v[i % 3]);
 		assert_int_equal(p->state, SCHED_RUNNING);
+		use_up_slice();
 		fake_put_back(0, p);
 	}
+}
+
+/* Whoever leaves the hart for control's sake goes on first, with what is left of its slice. */
+static void test_turn_outlasts_control(void **state)
+{
+	struct vcpu *a, *b;
+	u64 end;
+
+	(void)state;
+	fake_boot(1);
+	a = start("a");
+	b = start("b");
+	assert_ptr_equal(fake_pick(0), a);
+	end = fake_time + time_ns_to_ticks(SCHED_SLICE_NS);
+	for (u32 i = 0; i < 3; i++) {
+		fake_time += time_ns_to_ticks(SCHED_SLICE_NS) / 4;
+		fake_put_back(0, a);
+		assert_ptr_equal(fake_pick(0), a);
+		sched_timer(a, TIME_NEVER);
+		assert_int_equal(fake_timer[0], end);
+	}
+	fake_time = end;
+	fake_put_back(0, a);
+	assert_ptr_equal(fake_pick(0), b);
+	/* Its successor has a whole one. */
+	sched_timer(b, TIME_NEVER);
+	assert_int_equal(fake_timer[0], end + time_ns_to_ticks(SCHED_SLICE_NS));
 }
 
 static void test_soon_goes_first(void **state)
@@ -95,8 +128,10 @@ static void test_soon_goes_first(void **state)
 	assert_ptr_equal(p, a);
 	vcpu_raise(c, HVIP_VSSIP);
 	vcpu_raise(c, HVIP_VSSIP);
+	use_up_slice();
 	fake_put_back(0, p);
 	assert_ptr_equal(fake_pick(0), c);
+	use_up_slice();
 	fake_put_back(0, c);
 	assert_ptr_equal(fake_pick(0), b);
 }
@@ -497,6 +532,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_timerq_sorts),
 		cmocka_unit_test(test_round_robin),
+		cmocka_unit_test(test_turn_outlasts_control),
 		cmocka_unit_test(test_soon_goes_first),
 		cmocka_unit_test(test_soon_starves_nobody),
 		cmocka_unit_test(test_timer_comes_while_arming),

@@ -332,6 +332,7 @@ static void test_two_vcpus_on_one_hart(void **state)
 
 	(void)state;
 	vcpu_unhold(v->vm->vcpu[1 - v->id], HOLD_STOPPED);
+	fake_time += time_ns_to_ticks(SCHED_SLICE_NS);
 	fake_put_back(0, v);
 	w = fake_pick(0);
 	assert_ptr_not_equal(v, w);
