@@ -198,11 +198,13 @@ class Pando:
         return lines
 
     def end(self, limit=20):
-        """Waits until QEMU has ended by itself; its exit code."""
+        """Waits until QEMU has ended by itself and all that it said has been read; its exit code."""
         try:
-            return self.process.wait(limit * SLOW)
+            status = self.process.wait(limit * SLOW)
         except subprocess.TimeoutExpired:
             return self.fail(f"QEMU still runs after {limit} s")
+        self.reader.join(5)
+        return status
 
     def quit(self, code=0):
         self.prompt()
