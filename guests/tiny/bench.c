@@ -158,5 +158,8 @@ void guest_main(void)
 	wait_key("own"); /* forked, and the child is gone again */
 	cost_store(base + 7 * REGION);
 	measure("last-owner", cost_store, base + 7 * REGION + PAGE, PAGE, N);
+	wait_key("spurious"); /* the scanner has cleared D, and W is there: where the machine does not set D, a store traps */
+	cost_store(base + 7 * REGION);
+	measure("spurious", cost_store, base + 7 * REGION + PAGE, PAGE, N);
 	wait_key("end");
 }

@@ -19,8 +19,9 @@ OPERATIONS = {
     "break-derive-sealed": ("break, level-0 table derived, 512 pieces", None, None),
     "break-derive-counted": ("break, level-0 table derived, 512 counted frames", 7500, None),
     "last-owner": ("last owner: W restored without a copy", 350, 4080),
+    "spurious": ("spurious fault: W is there already", 350, 4080),
 }
-BARS = ("sbi-call", "zero-fill", "zero-fill-ahead", "break-private-table", "break-after-read", "break-split-block", "break-derive-sealed", "break-derive-counted", "first-break", "last-owner")
+BARS = ("sbi-call", "zero-fill", "zero-fill-ahead", "break-private-table", "break-after-read", "break-split-block", "break-derive-sealed", "break-derive-counted", "first-break", "last-owner", "spurious")
 
 
 def run(folder, report):
@@ -39,6 +40,11 @@ def run(folder, report):
         vm.run("fork t.1.1", LIMIT)
         vm.run("kill t.1.1.1", LIMIT)
         vm.command("mem", LIMIT)  # the reaper has run before the prompt is back
+        vm.press("t.1.1")
+        vm.stage("t.1.1", "spurious")
+        vm.run("policy t.1.1 dedup=family", LIMIT)
+        vm.run("dedup once", LIMIT)
+        vm.run("policy t.1.1 dedup=off", LIMIT)
         vm.press("t.1.1")
         vm.stage("t.1.1", "end")
         for found in vm.all(r"BENCH (\S+) (\d+) (\d+) (\d+)"):
