@@ -158,8 +158,9 @@ void guest_main(void)
 	wait_key("own"); /* forked, and the child is gone again */
 	cost_store(base + 7 * REGION);
 	measure("last-owner", cost_store, base + 7 * REGION + PAGE, PAGE, N);
-	wait_key("spurious"); /* the scanner has cleared D, and W is there: where the machine does not set D, a store traps */
-	cost_store(base + 7 * REGION);
-	measure("spurious", cost_store, base + 7 * REGION + PAGE, PAGE, N);
+	fill(base + 8 * REGION, 1 + N);
+	wait_key("spurious"); /* the scanner clears D: a store traps where the machine does not set it, and finds W */
+	cost_store(base + 8 * REGION);
+	measure("spurious", cost_store, base + 8 * REGION + PAGE, PAGE, N);
 	wait_key("end");
 }

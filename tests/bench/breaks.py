@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What single operations cost a guest: it reads instret before and after (guests/tiny/bench.c)."""
 
-from drive import LIMIT, Machine, bundle
+from drive import LIMIT, Machine, bundle, pando
 
 # name: (what it is, target, KVM), instructions; None: no target, or nothing to compare with
 OPERATIONS = {
@@ -23,9 +23,14 @@ OPERATIONS = {
 }
 BARS = ("sbi-call", "zero-fill", "zero-fill-ahead", "break-private-table", "break-after-read", "break-split-block", "break-derive-sealed", "break-derive-counted", "first-break", "last-owner", "spurious")
 
+# By its nature a spurious fault is one that a second look at the tables would have spared, and QEMU always has that second look. But
+# a machine that leaves D to its software faults on a store to a page with W and without D, and that is the same fault to Pando.
+NO_SVADU = "svade=on,svadu=off"
+
 
 def run(folder, report):
-    with Machine(bundle(folder, "bench", "256M", "touch=8"), "operations") as vm:
+    faults_on_d = pando.qemu_version() >= (9, 1)
+    with Machine(bundle(folder, "bench", "256M", "touch=8"), "operations", cpu=NO_SVADU if faults_on_d else "") as vm:
         vm.run("boot t", LIMIT)
         vm.run("watch t", LIMIT)
         vm.freeze_at_ready("t", LIMIT)
@@ -48,6 +53,8 @@ def run(folder, report):
         vm.press("t.1.1")
         vm.stage("t.1.1", "end")
         for found in vm.all(r"BENCH (\S+) (\d+) (\d+) (\d+)"):
+            if found[1] == "spurious" and not faults_on_d:
+                continue
             report.add(found[1], OPERATIONS[found[1]][0], int(found[3]), *OPERATIONS[found[1]][1:])
         vm.quit()
     report.curves["breaks"] = [(row.what, row.measured) for row in report.rows if row.name in BARS]

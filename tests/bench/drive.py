@@ -34,8 +34,8 @@ def count(n, word):
 
 
 class Machine(pando.Pando):
-    def __init__(self, bundle_path, name, harts=1, mem="4G", icount=True, extra=()):
-        super().__init__(bundle_path, f"bench {name}", harts=harts, mem=mem, icount=icount, extra=extra)
+    def __init__(self, bundle_path, name, harts=1, mem="4G", icount=True, cpu="", extra=()):
+        super().__init__(bundle_path, f"bench {name}", harts=harts, mem=mem, icount=icount, cpu=cpu, extra=extra)
 
     def template(self, name="t", limit=LIMIT):
         self.run(f"boot {name}", limit)

@@ -86,6 +86,7 @@ CPUS = {
     "svpbmt-on": ("svpbmt=on", (7, 2), ""),
     "svpbmt-svnapot-svinval": ("svpbmt=on,svnapot=on,svinval=on", (7, 2), ""),
     "svadu-off": ("svadu=off", (8, 0), ""),
+    "a-and-d-fault": ("svade=on,svadu=off", (9, 1), ""),
     "smstateen-on": ("smstateen=on", (8, 0), ""),
     "v-on": ("v=on", (7, 2), ""),
     "fd-only-no-zba": ("zba=off,zbb=off,zbs=off", (7, 2), ""),
