@@ -18,7 +18,7 @@ void wire_flush(void);
 /* Is there something to do now? A few loads. */
 bool wire_wanted(void);
 
-/* When wire_poll() is to be called though nothing happens: host ticks, or TIME_NEVER. */
+/* When wire_poll() is to be called though nothing comes in: host ticks, or TIME_NEVER. */
 u64 wire_deadline(void);
 
 /* Did this line come over a port?  Then what goes to the machine's own screen is not for it. */

@@ -112,7 +112,5 @@ bool wire_wanted(void)
 
 u64 wire_deadline(void)
 {
-	if (serial_has_work())
-		return 0;
 	return u64_min(u64_min(serial_deadline(), attach_deadline()), next_turn);
 }

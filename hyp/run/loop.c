@@ -38,8 +38,13 @@ static void poll(void)
 	space_reap(BUSY_REAP_BUDGET);
 	nomem_poll();
 	scan_busy();
-	if (run_ops->wanted())
-		run_ops->poll();
+	if (!run_ops->wanted())
+		return;
+	/* What control does may take long, and others wait for neither what was offered to this hart nor tables that
+	 * the last guest here could still reach. */
+	sched_stand_aside();
+	space_unload();
+	run_ops->poll();
 }
 
 /* Nothing to run: a piece of mm's housekeeping, or else sleep until the next interrupt. */

@@ -18,7 +18,7 @@ enum next {
 /*
  * Work of higher floors that the loop calls between guests: in HS-mode, no lock held, no vCPU in
  * this hart.  Several harts may call poll() at once: one works, the others return; what comes up
- * meanwhile is seen by the hart that works, since it asks wanted() again before it sleeps.
+ * meanwhile is seen by the hart that works, since it looks at deadline() before it sleeps or enters a guest.
  */
 struct run_ops {
 	void (*poll)(void);    /* control: console input, events; runs commands to their end */

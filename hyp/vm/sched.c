@@ -49,8 +49,9 @@ struct runq {
 	_Atomic u64 armed;     /* host timer, ticks; written by the hart itself */
 	u64 soon_end;          /* until then who is wanted soon goes first; under lock */
 	u64 slice_end;         /* the hart's own, like the next two */
-	const struct vcpu *in_turn; /* who has left the hart before slice_end; only to be compared */
-	bool was_taken;             /* a waker has taken it off idle_mask */
+	const struct vcpu
+		*in_turn; /* who has left the hart before slice_end; only to be compared */
+	bool was_taken;   /* a waker has taken it off idle_mask */
 } __attribute__((aligned(64)));
 
 static struct runq runqs[HART_MAX];
@@ -308,6 +309,17 @@ static COLD void offer_rest(u32 here)
 	for (u32 i = 0; i < hart_count(); i++)
 		if (i != here && atomic_load(&runqs[i].n_queued) != 0)
 			offer(i, false);
+}
+
+void sched_stand_aside(void)
+{
+	u32 here = hart_index();
+
+	if (!runqs[here].was_taken)
+		return;
+	offer_rest(here);
+	if (atomic_load(&runqs[here].n_queued) != 0)
+		offer(here, false);
 }
 
 struct vcpu *sched_pick(void)

@@ -37,6 +37,9 @@ void sched_wake(struct vcpu *v, bool soon);
 /* Next vCPU for this hart (its own queue, else stolen), now SCHED_RUNNING; NULL: idle. */
 struct vcpu *sched_pick(void);
 
+/* This hart will pick nothing for a while: another one looks at what it was woken for. */
+void sched_stand_aside(void);
+
 /* The running vCPU leaves this hart: back into the queue, or asleep if it is held or waits.
  * Its CSRs have been saved. */
 void sched_put(struct vcpu *v);

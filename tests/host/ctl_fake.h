@@ -34,6 +34,7 @@ static struct {
 	u32 n_screen;
 	char keys[4096];
 	u32 n_keys, next_key;
+	void (*on_key)(void);         /* what happens while a poll looks for keys */
 	struct vm *vms[FAKE_VMS_MAX]; /* listed ones */
 	u32 n_vms, last_id;
 	struct vm *events[1024];
@@ -75,6 +76,8 @@ void console_printf(const char *fmt, ...)
 
 int console_getc(void)
 {
+	if (fc.on_key)
+		fc.on_key();
 	return fc.next_key < fc.n_keys ? (u8)fc.keys[fc.next_key++] : -1;
 }
 
@@ -467,7 +470,7 @@ static const char *fake_screen(void)
 /* Polls until there is nothing to do. */
 static void fake_poll(void)
 {
-	for (u32 i = 0; i < 1000 && ctl_wanted(); i++)
+	for (u32 i = 0; i < 1000 && (i == 0 || ctl_wanted()); i++)
 		ctl_poll();
 	assert_false(ctl_wanted());
 }

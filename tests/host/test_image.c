@@ -192,6 +192,7 @@ static void test_wait(void **state)
 
 	request(&r, "boot linux wait=500", NULL, 0);
 	request(&late, "boot linux wait=900", NULL, 0);
+	fake_poll();
 	assert_int_equal(ctl_deadline(), fake_time + 500 * MS);
 	fake_time += 500 * MS;
 	fake_poll();
