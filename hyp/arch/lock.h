@@ -26,6 +26,7 @@ enum lock_rank {
 	LOCK_VM,         /* life cycle of one VM */
 	LOCK_DEV,        /* device state of one VM */
 	LOCK_SCAN,       /* the one hart that runs the merge scanner */
+	LOCK_DISSOLVE,   /* the one hart that looks for blocks to dissolve */
 	LOCK_SPACES,     /* list of spaces (audit) */
 	LOCK_SPACE,      /* tables of one guest-physical space */
 	LOCK_VCPU_FENCE, /* fences queued for one vCPU */

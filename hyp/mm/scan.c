@@ -156,7 +156,7 @@ static void end_pass(void)
 static bool step_now(void)
 {
 	u64 ticks = time_now(), instret = time_instret();
-	struct space *s = space_cursor_get();
+	struct space *s = space_cursor_get(CURSOR_SCAN);
 	bool more = false;
 
 	if (s != place_of)
@@ -165,7 +165,7 @@ static bool step_now(void)
 	if (s) {
 		bool is_done = !visit_space(s, &place, false);
 
-		more = space_cursor_put(is_done);
+		more = space_cursor_put(CURSOR_SCAN, is_done);
 		if (is_done)
 			place_of = NULL;
 	}
@@ -313,7 +313,7 @@ void scan_busy(void)
 void scan_once(void)
 {
 	lock_acquire(&scan_lock);
-	space_cursor_rewind();
+	space_cursor_rewind(CURSOR_SCAN);
 	place_of = NULL;
 	while (step()) {
 		lock_release(&scan_lock);

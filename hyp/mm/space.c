@@ -14,8 +14,10 @@
 
 static struct spinlock list_lock = LOCK_INIT(LOCK_SPACES);
 static LIST_HEAD(, space) spaces = LIST_HEAD_INITIALIZER(spaces);
-static struct space *cursor;                  /* list_lock: the scanner's next; NULL: the first */
-static _Atomic(struct space *) at_the_cursor; /* what the scanner is in now; set under list_lock */
+static struct {
+	struct space *next;         /* list_lock; NULL: the first */
+	_Atomic(struct space *) at; /* what is being visited; set under list_lock */
+} cursors[N_CURSORS];
 static _Atomic u64 last_family;
 
 void space_init_all(void)
@@ -157,13 +159,15 @@ void space_reset(struct space *s, struct space *template)
 void space_fini(struct space *s)
 {
 	lock_acquire(&list_lock);
-	if (cursor == s)
-		cursor = LIST_NEXT(s, link);
+	for (u32 c = 0; c < N_CURSORS; c++)
+		if (cursors[c].next == s)
+			cursors[c].next = LIST_NEXT(s, link);
 	LIST_REMOVE(s, link);
 	lock_release(&list_lock);
 	promise_end(s);
-	while (atomic_load(&at_the_cursor) == s)
-		hart_relax(); /* one batch, and nothing that we could hold is waited for in it */
+	for (u32 c = 0; c < N_CURSORS; c++)
+		while (atomic_load(&cursors[c].at) == s)
+			hart_relax(); /* one visit, and nothing that we could hold is waited for in it */
 	table_put(s->root);
 	s->root = NULL;
 	space_dissolve_soon();
@@ -179,37 +183,37 @@ void space_for_each(void (*fn)(struct space *s, void *arg), void *arg)
 	lock_release(&list_lock);
 }
 
-struct space *space_cursor_get(void)
+struct space *space_cursor_get(enum space_cursor c)
 {
 	struct space *s;
 
 	lock_acquire(&list_lock);
-	if (!cursor)
-		cursor = LIST_FIRST(&spaces);
-	s = cursor;
-	atomic_store(&at_the_cursor, s);
+	if (!cursors[c].next)
+		cursors[c].next = LIST_FIRST(&spaces);
+	s = cursors[c].next;
+	atomic_store(&cursors[c].at, s);
 	lock_release(&list_lock);
 	return s;
 }
 
-bool space_cursor_put(bool next)
+bool space_cursor_put(enum space_cursor c, bool next)
 {
-	bool more;
+	struct space *s;
 
 	lock_acquire(&list_lock);
+	s = cursors[c].next;
 	/* If that space is about to end, the cursor has gone on already. */
-	if (next && cursor && cursor == atomic_load(&at_the_cursor))
-		cursor = LIST_NEXT(cursor, link);
-	more = cursor != NULL;
-	atomic_store(&at_the_cursor, NULL);
+	if (next && s && s == atomic_load(&cursors[c].at))
+		s = cursors[c].next = LIST_NEXT(s, link);
+	atomic_store(&cursors[c].at, NULL);
 	lock_release(&list_lock);
-	return more;
+	return s != NULL;
 }
 
-void space_cursor_rewind(void)
+void space_cursor_rewind(enum space_cursor c)
 {
 	lock_acquire(&list_lock);
-	cursor = NULL;
+	cursors[c].next = NULL;
 	lock_release(&list_lock);
 }
 

@@ -103,8 +103,11 @@ void space_fini(struct space *s);
 /* Frees at most `budget` tables of destroyed spaces; returns whether work is left. */
 bool space_reap(u32 budget);
 
+/* Do tables wait that the last look could not free, since some hart might still walk them? */
+bool space_reap_is_wanted(void);
+
 /* One piece of work for a hart that has nothing else to do: frees tables, keeps zeroed frames and
- * roots ready, dissolves blocks.  Returns whether there is more. */
+ * roots ready, dissolves blocks.  Returns whether there is more that can be done now. */
 bool space_idle_work(void);
 
 /* A space has let go of its tables: some block may now have one user, and unused slots. */
@@ -196,11 +199,13 @@ static inline void space_unload(void)
  * left. */
 bool must_check space_next_private(struct space *s, gpa_t from, struct region *run);
 
-/* The merge scanner's place in the list of spaces.  A space that it has got does not end before it is put
- * back, with or without going on to the next.  get: NULL at the end of the list; put: false at its end. */
-struct space *space_cursor_get(void);
-bool space_cursor_put(bool next);
-void space_cursor_rewind(void);
+/* A place in the list of spaces, for work that visits them one by one and never holds the list meanwhile; each has one
+ * user at a time.  A space that it has got does not end before it is put back, with or without going on to the
+ * next.  get: NULL if there is none; put: false at the end of the list. */
+enum space_cursor { CURSOR_SCAN, CURSOR_DISSOLVE, N_CURSORS };
+struct space *space_cursor_get(enum space_cursor c);
+bool space_cursor_put(enum space_cursor c, bool next);
+void space_cursor_rewind(enum space_cursor c);
 
 /* What stands for a page of zeroes in a level-0 table. */
 u64 space_zero_entry(void);

@@ -489,7 +489,7 @@ static u32 reap(struct row *ended, u32 max)
 	return n;
 }
 
-bool table_reap(u32 budget)
+u32 table_reap(u32 budget)
 {
 	u64 start = time_instret();
 	struct row ended = { NULL, NULL };
@@ -499,6 +499,11 @@ bool table_reap(u32 budget)
 		pool_free_chain(&tables, ended.first, offsetof(struct table, reap_next));
 		note_reaped(n, time_instret() - start);
 	}
+	return n;
+}
+
+bool table_reap_is_wanted(void)
+{
 	return reap_head != NULL;
 }
 

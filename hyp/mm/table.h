@@ -156,8 +156,12 @@ void table_disarm(struct table *t);
 /* Drops a count; a table that reaches zero waits for table_reap(). */
 void table_put(struct table *t);
 
-/* Frees up to `budget` tables that wait; returns whether some are left. */
-bool table_reap(u32 budget);
+/* Frees up to `budget` tables that wait and that every hart has let go of; returns how many.  Harts that have not are
+ * kicked out of their guests. */
+u32 table_reap(u32 budget);
+
+/* Do some still wait?  May be a moment old. */
+bool table_reap_is_wanted(void);
 
 /* All that has been freed so, and what it has cost. */
 struct table_reaped {

@@ -22,6 +22,9 @@
  * `-icount sleep=off`, which hands over no input while no timer is armed at all. */
 #define HEARTBEAT_NS 100000000UL
 
+/* Tables wait to be freed, and another hart has not let go of them: it has been kicked out of its guest. */
+#define REAP_AGAIN_NS 1000000UL
+
 /* Tables that a busy hart frees between two vCPUs: idle ones do most of it, if there are any.  So many are one
  * small clone's, which is cheaper to free at a stretch. */
 #define BUSY_REAP_BUDGET 4U
@@ -50,10 +53,13 @@ static void poll(void)
 /* Nothing to run: a piece of mm's housekeeping, or else sleep until the next interrupt. */
 static void idle(void)
 {
+	u64 wait_ns;
+
 	space_unload();
 	if (space_idle_work() || entropy_make_ready() || run_ops->wanted())
 		return;
-	sched_idle(u64_min(poll_deadline(), time_now() + time_ns_to_ticks(HEARTBEAT_NS)));
+	wait_ns = space_reap_is_wanted() ? REAP_AGAIN_NS : HEARTBEAT_NS;
+	sched_idle(u64_min(poll_deadline(), time_now() + time_ns_to_ticks(wait_ns)));
 	if (hart_events() & HART_EV_EXT)
 		irq_dispatch();
 }

@@ -449,6 +449,52 @@ static void test_relief_and_audit_need_none(void **state)
 	mm_end();
 }
 
+/* Whoever looks for blocks to dissolve holds no list meanwhile, and loses its way by no space that ends. */
+static struct space child[7];
+static u32 n_visits;
+
+static void count_space(struct space *one, void *arg)
+{
+	(void)arg;
+	assert_non_null(one->root);
+}
+
+static void use_the_list(const struct spinlock *l)
+{
+	if (lock_rank(l) != LOCK_SPACE)
+		return;
+	fake_on_release = NULL;
+	if (++n_visits == 3)
+		space_fini(&child[3]); /* the list begins with the youngest: the next */
+	else
+		space_for_each(count_space, NULL);
+	fake_on_release = use_the_list;
+}
+
+static void test_dissolve_holds_no_list(void **state)
+{
+	(void)state;
+	mm_start(32, 2);
+	mm_space(&t, 4);
+	for (u32 n = 1; n <= 6; n++)
+		space_fork(&child[n], &t);
+	while (space_idle_work())
+		continue;
+	space_fini(&child[1]);
+	n_visits = 0;
+	fake_on_release = use_the_list;
+	while (space_idle_work())
+		continue;
+	fake_on_release = NULL;
+	assert_int_equal(n_visits, 5 + 5); /* all, and all again since one has ended */
+	mm_audit();
+	for (u32 n = 2; n <= 6; n++)
+		if (n != 3)
+			space_fini(&child[n]);
+	space_fini(&t);
+	mm_end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -466,6 +512,7 @@ int main(void)
 		cmocka_unit_test(test_retained_slots),
 		cmocka_unit_test(test_templates_keep_their_blocks),
 		cmocka_unit_test(test_idle_harts_dissolve),
+		cmocka_unit_test(test_dissolve_holds_no_list),
 		cmocka_unit_test(test_ready_roots_are_given_up),
 	};
 

@@ -14,7 +14,7 @@ static u32 n_left;
 static void leave_the_cursor(void)
 {
 	n_left++;
-	(void)space_cursor_put(false);
+	(void)space_cursor_put(CURSOR_SCAN, false);
 }
 
 /* A space that the scanner is in does not end before it has left it. */
@@ -23,17 +23,17 @@ static void test_end_at_the_cursor(void **state)
 	(void)state;
 	merge_start(&a, &b);
 	merge_space(&c, 1);
-	space_cursor_rewind();
-	assert_ptr_equal(space_cursor_get(), &c);
+	space_cursor_rewind(CURSOR_SCAN);
+	assert_ptr_equal(space_cursor_get(CURSOR_SCAN), &c);
 	n_left = 0;
 	fake_on_blocked = leave_the_cursor;
 	space_fini(&c);
 	fake_on_blocked = NULL;
 	assert_int_equal(n_left, 1);
-	assert_ptr_equal(space_cursor_get(), &b);
-	assert_true(space_cursor_put(true));
-	assert_ptr_equal(space_cursor_get(), &a);
-	assert_false(space_cursor_put(true)); /* the end of the list */
+	assert_ptr_equal(space_cursor_get(CURSOR_SCAN), &b);
+	assert_true(space_cursor_put(CURSOR_SCAN, true));
+	assert_ptr_equal(space_cursor_get(CURSOR_SCAN), &a);
+	assert_false(space_cursor_put(CURSOR_SCAN, true)); /* the end of the list */
 	merge_end(&a, &b);
 }
 
