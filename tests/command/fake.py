@@ -14,6 +14,7 @@ import contextlib
 import json
 import pathlib
 import random
+import re
 import shlex
 import threading
 
@@ -213,6 +214,8 @@ class Fake:
         for key in ("kernel", "initrd"):
             if key in options and options[key] not in self.images:
                 raise Refused("absent", f"no image {options[key]}")
+        if set(options) - {"wait"} and not ("kernel" in options and any(re.match(r"memory=\d", word) for word in words)):
+            raise Refused("usage", "boot wants kernel=IMAGE and memory=SIZE")
         self.new(words[0], "paused")
         if "wait" in options:
             await self.readiness.get(words[0], self.ready).wait()

@@ -138,6 +138,30 @@ def test_boot_of_files(here, fake, directory):
     assert "neither a file nor an image" in here.complaint("boot", "x", "--kernel", "nothing", "--memory", "64M")
 
 
+def booted_with(fake):
+    return [words[2:] for words, _ in fake.seen if words[0] == "boot"][-1]
+
+
+def test_a_policy_may_have_the_name_of_a_size(here, fake, directory):
+    """memory=128M and memory=reserve are two words of one command."""
+    (directory / "file").write_bytes(b"f" * 1000)
+    image = directory / "file"
+    here.run("boot", "mine", "--kernel", image, "--memory", "64M", "--policy", "memory=reserve", "--policy", "dedup=off")
+    assert {"memory=64M", "memory=reserve", "dedup=off"} < set(booted_with(fake))
+    here.run("deploy", "f", "--image", image, "--policy", "memory=reserve")
+    assert {"memory=128M", "memory=reserve"} < set(booted_with(fake))
+
+
+def test_a_kernel_of_the_bundle_kernels_length_is_no_less_taken(here, fake, directory):
+    """Images are padded: two kernels are often of one length."""
+    (directory / "initrd").write_bytes(b"i" * 1000)
+    (directory / "Image").write_bytes(b"x" * len(fake.images["linux/kernel"]))
+    here.run("deploy", "f", "--image", directory / "initrd")
+    assert "kernel=linux/kernel" in booted_with(fake)
+    here.run("deploy", "f", "--image", directory / "initrd", "--kernel", directory / "Image")
+    assert "kernel=f.kernel" in booted_with(fake)
+
+
 def test_deploy_switches_and_cleans_up(here, fake, directory):
     (directory / "initrd").write_bytes(b"i" * 100000)
     image = ["--image", directory / "initrd"]

@@ -123,10 +123,12 @@ class AsyncPando:
         """Without words, the merge scanner's status; else as in the shell: on, off, once, rate=1%, unmerge VM."""
         return await self.figures("dedup", *(words or ["status"]))
 
-    async def boot(self, name, **options):
-        """Boots a VM of the bundle, or, with options, a new one: kernel=, initrd= (names of images), memory=, vcpus=, bootargs=,
-        time=, dedup= ... With wait=MS it returns when the VM has stored READY, and stands still there. Its name."""
-        words = [f"{key}={value}" for key, value in options.items() if value is not None]
+    async def boot(self, name, policy=None, **options):
+        """Boots a VM of the bundle, or, with options, a new one: kernel=, initrd= (names of images), memory=, vcpus=, bootargs=, and
+        policy={"dedup": "family", ...}, apart because there are two words `memory`: the size and the policy. With wait=MS it returns when
+        the VM has stored READY, and stands still there. Its name."""
+        given = [*options.items(), *(policy or {}).items()]
+        words = [f"{key}={value}" for key, value in given if value is not None]
         return (await self.figures("boot", name, *words)).get("vm", name)
 
     async def freeze(self, vm, compact=False):

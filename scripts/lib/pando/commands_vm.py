@@ -100,7 +100,8 @@ async def boot(context):
     """Returns when the VM has stored READY in its mailbox; it stands still there, to be frozen."""
     args, pando = context.args, await context.pando()
     images = await pando.images() if args.kernel or args.initrd else {}
-    options = {key: getattr(args, key) for key in ("memory", "vcpus", "bootargs")} | dict(p.partition("=")[::2] for p in args.policy)
+    options = {key: getattr(args, key) for key in ("memory", "vcpus", "bootargs")}
+    options["policy"] = dict(word.partition("=")[::2] for word in args.policy)
     uploaded = []
     try:
         for kind in ("kernel", "initrd"):

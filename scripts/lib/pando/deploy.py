@@ -97,10 +97,10 @@ def vm_names(name):
 
 
 async def kernel_image(pando, wanted, guest, uploaded):
-    """The name of the kernel in Pando: the bundle's own if it is of the same length, else it is uploaded."""
+    """The name of the kernel in Pando: the bundle's own if nobody asked for another and it is of the same length, else it is uploaded."""
     images = await pando.images()
     length = os.path.getsize(guest.kernel) if guest.kernel else None
-    if KERNEL in images and length in (None, images[KERNEL]):
+    if KERNEL in images and wanted.kernel is None and length in (None, images[KERNEL]):
         return KERNEL
     if length is None:
         raise PandoError(f"this bundle has no {KERNEL}, and no kernel was given")
@@ -126,7 +126,7 @@ async def boot(pando, wanted, guest):
         options = {"kernel": await kernel_image(pando, wanted, guest, uploaded), "initrd": f"{wanted.name}.initrd"}
         uploaded.append(options["initrd"])
         await pando.put_image(uploaded[-1], guest.initrd, wanted.progress and (lambda n: wanted.progress(n, length)))
-        options |= {"memory": guest.memory, "vcpus": guest.vcpus, "bootargs": guest.bootargs, **wanted.policy}
+        options |= {"memory": guest.memory, "vcpus": guest.vcpus, "bootargs": guest.bootargs, "policy": wanted.policy}
         for vm in vm_names(wanted.name):
             with contextlib.suppress(Exists):
                 return vm, await boot_and_freeze(pando, wanted, vm, options)
