@@ -159,8 +159,8 @@ void guest_main(void)
 	cost_store(base + 7 * REGION);
 	measure("last-owner", cost_store, base + 7 * REGION + PAGE, PAGE, N);
 	fill(base + 8 * REGION, 1 + N);
-	wait_key(
-		"spurious"); /* the scanner clears D: a store traps where the machine does not set it, and finds W */
+	/* The scanner clears D: a store traps where the machine does not set it, and finds W. */
+	wait_key("spurious");
 	cost_store(base + 8 * REGION);
 	measure("spurious", cost_store, base + 8 * REGION + PAGE, PAGE, N);
 	wait_key("end");

@@ -235,6 +235,15 @@ def test_more_at_once_than_a_port_carries(hello, fake):
     assert fake.most_clients == 4
 
 
+def test_a_pando_that_ends_during_many_calls(hello, fake):
+    calls = hello.popen("invoke", "hello", "--data", "sleep 0.5", "-n", "1000", "-c", "50")
+    while not any(words[0] == "invoke" for words, _ in fake.seen):
+        time.sleep(0.01)
+    fake.stop()
+    _, err = calls.communicate(timeout=20)
+    assert calls.returncode == 1 and err.startswith("pando: error: ") and err.count("\n") == 1, err
+
+
 def test_timeline(hello, directory):
     out = hello.run("timeline", "hello", "--svg", directory / "t.svg", "-n", "3")
     assert [line.split()[0] for line in out.splitlines()[1:9]] == ["wait", "clone", "give", "enter", "wake", "handler", "answer", "gone"]

@@ -114,8 +114,11 @@ async def run(pando, name, data, n, concurrency=1, progress=None, retries=20, **
                 progress(done, n)
 
     start = time.monotonic()
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(concurrency, n)):
-            group.create_task(worker())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(concurrency, n)):
+                group.create_task(worker())
+    except ExceptionGroup as failed:  # no answer of Pando's; most often the connection has ended, for all of them
+        raise failed.exceptions[0] from None
     result.seconds = time.monotonic() - start
     return result
