@@ -81,10 +81,11 @@ format: ## lay the C sources out as .clang-format says
 	@$(SETUP) packages
 	@scripts/check --format
 
-clean: ## remove what was built, keep what was fetched
-	rm -rf $(filter-out %/libfdt-src %/linux %/qemu,$(wildcard $(BUILD)/*))
+clean: ## remove what was built; what was fetched stays, and so does a running Pando
+	rm -rf $(filter-out %/libfdt-src %/linux %/qemu %/run,$(wildcard $(BUILD)/*))
 
-distclean: ## remove build/
+distclean: ## end Pando and remove build/
+	@[ ! -e $(BUILD)/run/pando.json ] || scripts/pando down --dir $(BUILD)/run || [ $$? -eq 3 ]
 	rm -rf $(BUILD)
 
 print-cflags: # for scripts/check-headers

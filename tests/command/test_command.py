@@ -4,6 +4,7 @@
 import asyncio
 import json
 import os
+import pathlib
 import pty
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import time
 
 import pytest
 from conftest import TOP
-from pando import cli, ports
+from pando import cli, machine, ports
 
 PANDO = str(TOP / "scripts" / "pando")
 
@@ -316,6 +317,60 @@ def test_any_command(here, fake):
     assert here.json("command", "image", "list")["images"][-1] == {"name": "x", "len": 3}
     assert here.run("names", "images").split() == ["linux/kernel", "linux/initrd", "x"]
     assert here.run("names", "entries").split() == ["linux"]
+
+
+def has_ended(pid):
+    return not pathlib.Path(f"/proc/{pid}").exists() or "Z" in pathlib.Path(f"/proc/{pid}/stat").read_text()
+
+
+@pytest.fixture
+def qemu_of_glue(directory):
+    """Environment and options with which QEMU is a program that makes a control port after a while, and says nothing there. It ends by
+    itself, whatever the test does."""
+    build, program = directory / "build", directory / "qemu"
+    build.mkdir()
+    for name in ("pando.elf", "functions.dtb"):
+        (build / name).touch()
+    program.write_text(
+        "#!/usr/bin/python3\nimport re, socket, sys, time\n"
+        "path = re.search(r'path=(\\S*/control\\.0)', ' '.join(sys.argv).replace(',', ' '))[1]\n"
+        "time.sleep(1)\nport = socket.socket(socket.AF_UNIX)\nport.bind(path)\nport.listen()\ntime.sleep(40)\n"
+    )
+    program.chmod(0o755)
+    env = os.environ | {"BUILD": str(build), "TMPDIR": str(directory)}
+    return env, ["--no-build", "--qemu", program, "--quiet"]
+
+
+@pytest.mark.parametrize("at", ["pando.json", "control.0"])
+@pytest.mark.parametrize("words", [["up", "--dir"], ["experiment", "start", "-o"]], ids=["up", "experiment"])
+def test_ctrl_c_before_pando_answers_leaves_no_qemu(directory, qemu_of_glue, words, at):
+    env, options = qemu_of_glue
+    process = subprocess.Popen([PANDO, *words, directory / "pando-here", *options], env=env, text=True, stderr=subprocess.PIPE)
+    end = time.monotonic() + 20
+    while not (found := list(directory.glob(f"pando-*/{at}"))) or not found[0].exists():
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.1)
+    pid = json.loads(found[0].with_name("pando.json").read_text())["pid"]
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=20)[1] == "" and process.returncode == 130
+    assert has_ended(pid)
+
+
+def test_make_clean_leaves_a_running_pando_its_directory_and_distclean_ends_it(directory, qemu_of_glue, monkeypatch):
+    env, options = qemu_of_glue
+    monkeypatch.setenv("BUILD", env["BUILD"])
+    here = Here(directory / "build/run")
+    machine.start(machine.Settings(str(here.directory), qemu=str(options[2]), build=False))
+    pid = machine.running(here.directory).pid
+    make = ["make", "-s", "-C", TOP, f"BUILD={env['BUILD']}"]
+    own = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL")}
+    subprocess.run([*make, "clean"], env=own, check=True, capture_output=True)
+    assert [path.name for path in (directory / "build").iterdir()] == ["run"]
+    assert machine.running(here.directory).pid == pid
+    subprocess.run([*make, "distclean"], env=own, check=True, capture_output=True)
+    assert not (directory / "build").exists() and has_ended(pid)
+    subprocess.run([*make, "distclean"], env=own, check=True, capture_output=True)
 
 
 def test_completion(here, fake):

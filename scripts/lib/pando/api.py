@@ -254,14 +254,20 @@ class AsyncPando:
 
 
 async def up_async(directory=None, timeout=60.0, say=lambda text: None, **settings):
-    """Starts QEMU with Pando and waits until it answers; an AsyncPando. Settings: those of machine.Settings."""
-    started = await asyncio.to_thread(machine.start, machine.Settings(directory or "", **settings), say)
+    """Starts QEMU with Pando and waits until it answers; an AsyncPando. Settings: those of machine.Settings. If it does not answer, or who
+    waits is cancelled, no QEMU stays behind."""
+    starting = asyncio.ensure_future(asyncio.to_thread(machine.start, machine.Settings(directory or "", **settings), say))
     try:
+        started = await asyncio.shield(starting)
         return await AsyncPando.connect(started.directory, hello_timeout=timeout)
-    except NotRunning:
-        why = machine.why_not(started.directory)
-        await asyncio.to_thread(machine.stop, started.directory)
-        raise PandoError(f"Pando did not come up in {timeout:g} s: {why}") from None
+    except BaseException as error:
+        with contextlib.suppress(PandoError):
+            started = await starting  # the thread ends when it ends
+            why = machine.why_not(started.directory)
+            await asyncio.to_thread(machine.stop, started.directory)
+        if isinstance(error, NotRunning):
+            raise PandoError(f"Pando did not come up in {timeout:g} s: {why}") from None
+        raise
 
 
 class Pando:
