@@ -187,7 +187,8 @@ def test_metrics(serve, fake):
     gateway = serve()
     for payload in ("x", "y", "crash"):
         gateway.post("/function/hello", payload)
-    gateway.post("/function/made-up", "x")
+    for made_up in ("made-up", "made-up%01", "made-up" * 700):  # the last two are refused before Pando hears of them
+        assert gateway.post(f"/function/{made_up}", "x")[0] in (400, 404)
     status, body, headers = gateway.ask("GET", "/metrics")
     text = body.decode()
     assert status == 200 and headers["Content-Type"].startswith("text/plain; version=")

@@ -35,14 +35,14 @@ class Metrics:
         self._gauges = (self.replicas, self.running, self.queued, self.ready, self.vms, self.memory)
 
     def begin(self, name):
-        """A call begins. Names are counted once Pando has had one of that name: anybody may make one up."""
+        """A call begins. Only names that Pando knows are counted: anybody may make one up."""
         if name in self._names:
             self.started.labels(name).inc()
 
     def end(self, name, code, seconds, data=None):
-        """A call has ended; `data` is its time line, as far as it got."""
+        """A call has ended; `data` is its time line, as far as it got. There is one only if Pando has a function of that name."""
         if name not in self._names:
-            if code in (404, 429, 503):
+            if not data:
                 return
             self._names.add(name)
             self.started.labels(name).inc()
