@@ -157,6 +157,19 @@ def test_provider_changes(serve, fake, directory):
     assert gateway.post("/system/functions", new | {"image": "template/nobody"})[0] == 404
 
 
+def test_delete_takes_the_template_unless_another_function_has_it(serve, fake):
+    """Also of functions that were deployed before this gateway was started."""
+    gateway = serve()
+    for name in ("one", "two", "orphan"):
+        fake.run(fake.do_function(None, ["set", name, "template=hello"], b""))
+    fake.functions["orphan"]["template"] = None  # it was killed
+    for name in ("hello", "orphan", "one"):
+        assert gateway.ask("DELETE", "/system/functions", {"functionName": name})[0] == 202
+        assert "hello" in fake.vms
+    assert gateway.ask("DELETE", "/system/functions", {"functionName": "two"})[0] == 202
+    assert not fake.vms and not fake.functions
+
+
 @pytest.mark.parametrize(
     "body, words",
     [

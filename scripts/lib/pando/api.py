@@ -237,6 +237,10 @@ class AsyncPando:
         for the options. {"function", "template", "boot_ns", ...}"""
         return await deployment.deploy(self, deployment.Deployment(name, runtime, handler, **options))
 
+    async def undeploy(self, name, keep_template=False):
+        """Takes a function away, and its template with it unless another function has that as well; Absent if there is none."""
+        await deployment.undeploy(self, name, keep_template)
+
     async def invoke(self, name, data=b"", timeout=None, mode=None):
         """One call; a Call. data: bytes or str. Errors: Absent, Busy, CallTimeout (after `timeout` ms), Crashed, FunctionFailed, ..."""
         data = data.encode() if isinstance(data, str) else bytes(data)

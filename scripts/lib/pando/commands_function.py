@@ -85,15 +85,9 @@ async def functions(context):
 
 @command("undeploy", "take a function away, and its template", NAME, arg("--keep-template", action="store_true", help="leave the template"))
 async def undeploy(context):
+    """The template stays if another function has it as well."""
     args, pando = context.args, await context.pando()
-    found = await pando.functions()
-    templates = [function["template"] for function in found if function["name"] == args.name]
-    await pando.remove_function(args.name)
-    others = {function["template"] for function in found if function["name"] != args.name}
-    for template in templates:
-        if template and not args.keep_template and template not in others:
-            with contextlib.suppress(PandoError):
-                await pando.kill(template)
+    await pando.undeploy(args.name, args.keep_template)
     return Result({"function": args.name}, f"{args.name}: gone")
 
 

@@ -160,6 +160,19 @@ async def remove_vm(pando, vm):
         await asyncio.shield(pando.kill(vm))
 
 
+async def remove_template(pando, name, template, functions):
+    """The template that function `name` had (None: it was killed) goes, unless another of `functions` ({name: its dict}) has it too."""
+    if template and not any(each["template"] == template for other, each in functions.items() if other != name):
+        await remove_vm(pando, template)
+
+
+async def undeploy(pando, name, keep_template=False):
+    existing = {function["name"]: function for function in await pando.functions()}
+    await pando.remove_function(name)
+    if name in existing and not keep_template:
+        await remove_template(pando, name, existing[name]["template"], existing)
+
+
 async def deploy(pando, wanted):
     """The whole way; {"function", "template", "boot_ns", "replaced"}."""
     check(wanted)
@@ -178,8 +191,6 @@ async def deploy(pando, wanted):
         if wanted.template is None:
             await remove_vm(pando, vm)
         raise
-    others = {function["template"] for name, function in existing.items() if name != wanted.name}
     replaced = old["template"] if old and old["template"] != vm else None
-    if replaced and replaced not in others:
-        await remove_vm(pando, replaced)
+    await remove_template(pando, wanted.name, replaced, existing)
     return {"function": wanted.name, "template": vm, "boot_ns": took, "replaced": replaced}

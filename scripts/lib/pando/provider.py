@@ -117,10 +117,7 @@ class Provider:
 
     async def remove(self, request):
         name = text_of(await body_of(request), "functionName")
-        pando, function = await self.find(name)
-        await pando.remove_function(name)
-        if name in self.known and not self.known[name]["image"].startswith("template/"):
-            await pando.kill(function["template"])
+        await (await self.link.get()).undeploy(name)
         self.known.pop(name, None)
         return web.Response(status=202)
 
