@@ -14,6 +14,14 @@ sys.path.insert(0, str(TOP / "scripts" / "lib"))
 from fake import Fake  # noqa: E402
 
 
+def has_ended(pid):
+    """A process that nobody has waited for yet has ended, too."""
+    try:
+        return "Z" in pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+    except OSError:
+        return True
+
+
 @pytest.fixture
 def directory():
     path = pathlib.Path(tempfile.mkdtemp(prefix="pando"))

@@ -4,14 +4,13 @@
 import asyncio
 import json
 import os
-import pathlib
 import pty
 import signal
 import subprocess
 import time
 
 import pytest
-from conftest import TOP
+from conftest import TOP, has_ended
 from pando import cli, machine, ports
 
 PANDO = str(TOP / "scripts" / "pando")
@@ -317,10 +316,6 @@ def test_any_command(here, fake):
     assert here.json("command", "image", "list")["images"][-1] == {"name": "x", "len": 3}
     assert here.run("names", "images").split() == ["linux/kernel", "linux/initrd", "x"]
     assert here.run("names", "entries").split() == ["linux"]
-
-
-def has_ended(pid):
-    return not pathlib.Path(f"/proc/{pid}").exists() or "Z" in pathlib.Path(f"/proc/{pid}/stat").read_text()
 
 
 @pytest.fixture
