@@ -16,6 +16,7 @@ enum { STARTED, STOPPED, START_PENDING, STOP_PENDING, SUSPENDED };
 
 static _Atomic u64 runs[MAX_HARTS];
 static _Atomic u32 woken;
+static _Atomic u32 is_over; /* the crowd: nobody starts anybody any more */
 
 static struct sbi_ret hsm(u64 fid, u64 a0, u64 a1, u64 a2)
 {
@@ -121,7 +122,7 @@ static void crowd(void *arg)
 	(void)arg;
 	u64 seed = h->id * 77 + ticks() + 1;
 	atomic_fetch_add(&runs[h->id % MAX_HARTS], 1);
-	for (u32 i = 0; i < 10; i++) {
+	for (u32 i = 0; i < 10 && !atomic_load(&is_over); i++) {
 		u64 id = machine.hart_id[random_next(&seed) % machine.n_harts];
 		struct hart *o = &h[(long)(id % MAX_HARTS) - (long)(h->id % MAX_HARTS)];
 		o->fn = crowd;
@@ -141,7 +142,6 @@ static void test_crowd(u64 rounds)
 			if (machine.hart_id[i] != self)
 				hsm(START, machine.hart_id[i], (u64)hart_entry,
 				    (u64)hart_at(machine.hart_id[i]));
-	/* It dies down only by luck, so tell each to stop for good: nobody starts what never stops. */
 	for (u32 i = 0; i < machine.n_harts; i++) {
 		u64 id = machine.hart_id[i];
 		/* It has been started; with more vCPUs than harts its first turn may still be to come. */
@@ -151,6 +151,11 @@ static void test_crowd(u64 rounds)
 		      id);
 		check(ticks() < end, "a minute for %lu rounds", rounds);
 	}
+	/* By itself it dies down only by luck. */
+	atomic_store(&is_over, 1);
+	for (u32 i = 0; i < machine.n_harts; i++)
+		if (machine.hart_id[i] != self)
+			hart_await(machine.hart_id[i], STOPPED);
 }
 
 void guest_main(void)
