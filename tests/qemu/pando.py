@@ -37,8 +37,19 @@ def qemu_version(which=QEMU):
     return (int(found[1]), int(found[2])) if found else None
 
 
+# The versions to try what may differ between them: two on Debian 12, else one.
+QEMUS = [QEMU] if QEMU != "newest" or qemu_version() == qemu_version("system") else ["newest", "system"]
+
+
 def guest(name):
     return BUILD / "guests" / f"{name}.bin"
+
+
+def log_of(name):
+    """The file for a log; behind the name of the test's file, for two tests may have one name."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    test = pathlib.Path(os.environ.get("PYTEST_CURRENT_TEST", "").partition("::")[0]).stem
+    return LOGS / re.sub(r"[^A-Za-z0-9_.=,-]", "_", f"{test}.{name}.log".lstrip("."))
 
 
 def make_bundle(path, *args):
@@ -103,8 +114,7 @@ class Pando:
         self.process.wait()
         self.reader.join(5)
         self.process.stdin.close()
-        LOGS.mkdir(parents=True, exist_ok=True)
-        (LOGS / f"{re.sub(r'[^A-Za-z0-9_.=,-]', '_', self.name)}.log").write_bytes(self.screen.raw)
+        log_of(self.name).write_bytes(self.screen.raw)
 
     def _read(self):
         while True:

@@ -7,14 +7,13 @@ import time
 
 import pytest
 
-from pando import BUILD, QEMU, SOAK, qemu_version
+from pando import BUILD, QEMUS, SOAK
 
 PAGE = 4096
 RECORD = PAGE  # a VM's
 EXACT = 116 << 10  # of a clone at its first answer, if no timer tick falls into it
 TICK_COSTS = 48 << 10
 PYTHON_INITRD = BUILD / "linux/python.cpio"
-QEMUS = [QEMU] if QEMU != "newest" or qemu_version() == qemu_version("system") else ["newest", "system"]
 
 
 def digest(text):

@@ -17,9 +17,8 @@ import time
 
 import pytest
 
-from pando import SLOW, Failure, qemu_version
+from pando import QEMUS, SLOW, Failure, qemu_version
 
-QEMUS = [which for which in ("newest", "7.2") if qemu_version(which)]
 LIMIT = 20 * SLOW
 
 

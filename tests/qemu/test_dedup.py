@@ -8,10 +8,9 @@ import time
 import pytest
 
 from duplicates import Ram, count
-from pando import BUILD, QEMU, SOAK, qemu_version
+from pando import BUILD, QEMUS, SOAK
 from test_clones import clones, judge
 
-MACHINES = ["newest"] + (["system"] if QEMU == "newest" and qemu_version() != qemu_version("system") else [])
 SIBLINGS_MS = 20000 if SOAK else 2000
 
 
@@ -142,7 +141,7 @@ def scan_flat_out(pando, until):
 
 
 @pytest.mark.parametrize("secure", ["off", "on"])
-@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("machine", QEMUS)
 def test_memory_checkers(start, machine, secure):
     """SMP guests that check their memory, of one domain, and clones of one of them: all of them write, and count on, pages that are merged
     and hidden all the time."""

@@ -5,9 +5,8 @@ import re
 
 import pytest
 
-from pando import QEMU, SOAK, qemu_version
+from pando import QEMUS, SOAK
 
-QEMUS = [QEMU] if QEMU != "newest" or qemu_version() == qemu_version("system") else ["newest", "system"]
 BATCH = 50  # clones alive at once
 RESEEDED = "crng reseeded due to virtual machine fork"
 

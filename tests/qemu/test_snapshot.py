@@ -11,9 +11,8 @@ import time
 
 import pytest
 from host import pando as host
-from pando import QEMU, SLOW, Pando, guest, make_bundle, qemu_version
+from pando import QEMUS, SLOW, Pando, guest, make_bundle, qemu_version
 
-QEMUS = [QEMU] if QEMU != "newest" or qemu_version() == qemu_version("system") else ["newest", "system"]
 HEADER = struct.Struct("<8sIIQQQ32sQ")
 
 

@@ -8,14 +8,13 @@ import time
 
 import pytest
 
-from pando import QEMU, SOAK, qemu_version
+from pando import QEMUS, SOAK, qemu_version
 from test_clones import STRONG, await_off, clones, judge, template
 
-MACHINES = ["newest"] + (["system"] if QEMU == "newest" and qemu_version() != qemu_version("system") else [])
 SEED = int(time.time())
 
 
-@pytest.fixture(params=MACHINES)
+@pytest.fixture(params=QEMUS)
 def machine(request):
     return {"harts": 4, "qemu": request.param}
 
