@@ -138,3 +138,12 @@ def test_output(tmp_path):
     assert "| f | 2 | 1 ms | 2 ms | 2 ms | 1 s | 2 |" in text and "QEMU 10.0" in text
     assert (tmp_path / "e.md").read_text() == text
     assert "<svg" in (tmp_path / "e-latency.svg").read_text()
+
+
+def test_a_call_at_the_very_end_of_a_trace(tmp_path):
+    """Its second is rounded, to one that is beyond."""
+    settings = {"minutes": 2, "minute_s": 3.0}
+    wanted = spec.Spec("e", "Title", "trace", functions=[types.SimpleNamespace(name="f")], measure=settings)
+    rows = [{"second": second, "function": "f", "late_ns": 0, "answer_ns": 10**6} for second in ("0.000", f"{5.9996:.3f}")]
+    kinds.report_replay(wanted, output.Output(tmp_path, wanted, lambda text: None), rows)
+    assert "<svg" in (tmp_path / "e-latency.svg").read_text()

@@ -210,7 +210,8 @@ def report_replay(spec, out, rows):
     out.table(f"Calls of the trace (sent at most {ms(late)} late, p99)", ["function", "calls", "p50", "p99", "max"], table)
     slots = [[] for _ in range(6 * spec.measure["minutes"])]  # ten seconds of the trace
     for row in rows:
-        slots[int(float(row["second"]) / spec.measure["minute_s"] * 6)].append(row["answer_ns"] / 1e6)
+        slot = int(float(row["second"]) / spec.measure["minute_s"] * 6)
+        slots[min(slot, len(slots) - 1)].append(row["answer_ns"] / 1e6)  # a second may have been rounded to the end
     minutes = [str(i // 6) if i % 6 == 0 else "" for i in range(len(slots))]
     calls = {"calls": [len(found) for found in slots]}
     out.chart(charts.groups(f"{spec.title}: calls", minutes, calls, "calls in 10 s of the trace", x_title="minute", print_values=False), "calls")
