@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""scripts/test itself, where nobody sees it otherwise."""
+"""scripts/test and scripts/check themselves, where nobody sees them otherwise."""
 
 import importlib.machinery
 import importlib.util
 import os
 import signal
+import subprocess
 import types
 
 import pytest
@@ -49,3 +50,21 @@ def test_a_pytest_that_hangs_is_killed_with_all_that_it_started(runner, tmp_path
     finally:
         if not has_ended(child):
             os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    "script, status, words",
+    [
+        ("exit 0", 0, "ok    format"),
+        ("echo 'a.c:1:2: error: code should be clang-formatted [-Wclang-format-violations]' >&2; exit 1", 1, "a.c: not as `make format`"),
+        ("echo 'Error reading .clang-format' >&2; exit 1", 1, "Error reading .clang-format\nFAIL  format"),
+    ],
+    ids=["good", "bad", "broken"],
+)
+def test_the_check_of_the_format_fails_when_clang_format_does(tmp_path, script, status, words):
+    program = tmp_path / "clang-format"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    env = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    run = subprocess.run([TOP / "scripts/check", "format"], capture_output=True, text=True, check=False, env=env, timeout=300)
+    assert (run.returncode, words in run.stdout, "shellcheck" in run.stdout) == (status, True, False), run.stdout
