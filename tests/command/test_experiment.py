@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Experiments without a Pando: their files, the trace, what is written."""
+"""Experiments without a Pando of their own: their files, the trace, what is asked of it, what is written."""
 
+import asyncio
 import pathlib
 import types
 
 import pytest
-from pando.experiment import kinds, output, spec, trace
+from pando import Absent, AsyncPando
+from pando.experiment import kinds, lab, output, spec, trace
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 SHIPPED = sorted((TOP / "scripts/experiments").glob("*.toml"))
@@ -147,3 +149,21 @@ def test_a_call_at_the_very_end_of_a_trace(tmp_path):
     rows = [{"second": second, "function": "f", "late_ns": 0, "answer_ns": 10**6} for second in ("0.000", f"{5.9996:.3f}")]
     kinds.report_replay(wanted, output.Output(tmp_path, wanted, lambda text: None), rows)
     assert "<svg" in (tmp_path / "e-latency.svg").read_text()
+
+
+def test_lab(fake, directory):
+    """What a measurement asks of a Pando is asked in the package's own ways: again while it is busy, and with its errors."""
+    fake.vms["hello"] = {"name": "hello", "state": "template"}
+    fake.run(fake.do_function(None, ["set", "hello", "template=hello"], b""))
+    fake.busy = 5
+
+    async def body():
+        async with await AsyncPando.connect(directory) as pando:
+            measured = lab.Lab(pando, print, None)
+            assert (await measured.invoke("hello", b"x")).payload == b"X"
+            await measured.set_function("hello", mode="reset", warm=3)
+            with pytest.raises(Absent, match="`pando deploy` makes one"):
+                await measured.set_function("nobody", warm=3)
+
+    asyncio.run(body())
+    assert fake.busy == 0 and (fake.functions["hello"]["mode"], fake.functions["hello"]["warm"]) == ("reset", 3)

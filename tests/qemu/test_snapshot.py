@@ -79,26 +79,34 @@ def test_small(request, tmp_path, qemu):
         pando.quit()
 
 
-def test_broken_and_cut(request, tmp_path):
-    """One line says what is wrong, and nothing is left behind; nor when the connection ends in the middle."""
+@pytest.fixture(name="one")
+def with_one_template(request, tmp_path):
+    """A Pando with the template `work`; `.saved` are the bytes of its file, `.alone` the frames while there is nothing else. It ends with
+    no frame missing."""
     bundle = make_bundle(tmp_path / "w.dtb", "--vm", f"work,kernel={guest('work')},memory=8M,autoboot=0")
     with machine(bundle, request.node.name) as pando:
         start = pando.frames()
         template(pando, "work")
-        before = pando.frames()
-        good = save_bare(pando, "work", tmp_path / "good").read_bytes()
-        for at in (0, 20, 100, 700, len(good) // 2, len(good) - 1):
-            bad = bytearray(good)
-            bad[at] ^= 0x10
-            with pytest.raises(host.CommandError) as refused:
-                pando.files.command("load", "bad", payload=bytes(bad))
-            assert refused.value.code == "broken", at
-            assert str(refused.value).count("\n") == 0 and "broken: " in str(refused.value)
-        with pytest.raises(host.CommandError):
-            pando.files.command("load", "bad", payload=good[:-8])
-        pando.await_no_guests(before)
+        pando.alone = pando.frames()
+        pando.saved = save_bare(pando, "work", tmp_path / "good").read_bytes()
+        yield pando
         pando.kill_all(start)
         pando.quit()
+
+
+def test_broken_and_cut(one):
+    """One line says what is wrong, and nothing is left behind."""
+    good = one.saved
+    for at in (0, 20, 100, 700, len(good) // 2, len(good) - 1):
+        bad = bytearray(good)
+        bad[at] ^= 0x10
+        with pytest.raises(host.CommandError) as refused:
+            one.files.command("load", "bad", payload=bytes(bad))
+        assert refused.value.code == "broken", at
+        assert str(refused.value).count("\n") == 0 and "broken: " in str(refused.value)
+    with pytest.raises(host.CommandError):
+        one.files.command("load", "bad", payload=good[:-8])
+    one.await_no_guests(one.alone)
 
 
 def bench_lines(pando, vm):
@@ -195,24 +203,17 @@ def bare_client(control):
         yield client
 
 
-def test_client_leaves(request, tmp_path):
-    bundle = make_bundle(tmp_path / "w.dtb", "--vm", f"work,kernel={guest('work')},memory=8M,autoboot=0")
-    with machine(bundle, request.node.name) as pando:
-        start = pando.frames()
-        template(pando, "work")
-        before = pando.frames()
-        good = save_bare(pando, "work", tmp_path / "good").read_bytes()
-        for _ in range(5):
-            with bare_client(pando.files.directory) as client:
-                client.sendall(f"1 load half +{len(good)}\n".encode() + good[: len(good) // 2])
-            with bare_client(pando.files.directory) as client:
-                client.sendall(b"1 save work\n")
-                client.recv(1000)
-        pando.await_no_guests(before)
-        assert pando.run("vms -s")[0].startswith("1 VM")
-        pando.files.command("load", "whole", payload=good)
-        pando.kill_all(start)
-        pando.quit()
+def test_client_leaves(one):
+    """In the middle of a load, or of a save."""
+    for _ in range(5):
+        with bare_client(one.files.directory) as client:
+            client.sendall(f"1 load half +{len(one.saved)}\n".encode() + one.saved[: len(one.saved) // 2])
+        with bare_client(one.files.directory) as client:
+            client.sendall(b"1 save work\n")
+            client.recv(1000)
+    one.await_no_guests(one.alone)
+    assert one.run("vms -s")[0].startswith("1 VM")
+    one.files.command("load", "whole", payload=one.saved)
 
 
 def test_no_memory(request, tmp_path):

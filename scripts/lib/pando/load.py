@@ -83,29 +83,34 @@ class Load:
         return "\n".join(lines) + "\n"
 
 
+async def persist(pando, name, payload, retries=20, busy=lambda: None, **options):
+    """One call. If it finds Pando busy it is asked again after a while, `retries` times; `busy()` hears of each."""
+    for attempt in range(retries + 1):
+        try:
+            return await pando.invoke(name, payload, **options)
+        except Busy:
+            if attempt == retries:
+                raise
+            busy()
+            await asyncio.sleep(min(0.01 * 2 ** min(attempt, 6), 0.5))
+
+
 async def run(pando, name, data, n, concurrency=1, progress=None, retries=20, **options):
-    """Calls `name` n times with `data` (bytes, or a function of the call's number). A call that finds Pando busy is asked again after a while,
-    `retries` times. `progress(done, n)`; `options` are those of AsyncPando.invoke()."""
+    """Calls `name` n times with `data` (bytes, or a function of the call's number), each as persist() does. `progress(done, n)`; `options` are
+    those of AsyncPando.invoke()."""
     result = Load(name, n, concurrency)
     numbers = iter(range(n))
     done = 0
 
-    async def one(number):
-        payload = data(number) if callable(data) else data
-        for attempt in range(retries + 1):
-            try:
-                return result.calls.append(await pando.invoke(name, payload, **options))
-            except Busy:
-                if attempt == retries:
-                    raise
-                result.retried += 1
-                await asyncio.sleep(min(0.01 * 2**attempt, 0.5))
+    def busy():
+        result.retried += 1
 
     async def worker():
         nonlocal done
         for number in numbers:
             try:
-                await one(number)
+                payload = data(number) if callable(data) else data
+                result.calls.append(await persist(pando, name, payload, retries, busy, **options))
             except CommandError as error:
                 result.failed[error.code] = result.failed.get(error.code, 0) + 1
                 result.errors.append(error)

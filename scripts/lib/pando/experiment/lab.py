@@ -6,10 +6,12 @@ import contextlib
 import time
 
 from .. import deploy as deployment
-from ..errors import Busy, PandoError
+from .. import load
+from ..errors import PandoError
 
 BOOT_LIMIT_S = 120
 ANSWER_LIMIT_S = 60
+BUSY_RETRIES = 1000  # minutes
 CONCURRENCY = 200  # requests in flight: a port takes 256
 
 
@@ -47,23 +49,17 @@ class Lab:
 
     async def remove(self, wanted):
         """The function, its template, and what still lives of it."""
-        template = (await self._function(wanted.name))["template"]
+        template = (await self.pando.function(wanted.name))["template"]
         await self.pando.remove_function(wanted.name)
         for vm in await self.pando.vms(template):
             with contextlib.suppress(PandoError):
                 await self.pando.kill(vm["name"])
 
-    async def _function(self, name):
-        for function in await self.pando.functions():
-            if function["name"] == name:
-                return function
-        raise PandoError(f"no function {name}")
-
     async def set_function(self, name, **options):
         """Its way of serving calls; the template stays. Returns when the VMs that it keeps ready are ready."""
-        await self.pando.set_function(name, (await self._function(name))["template"], **options)
+        await self.pando.set_function(name, (await self.pando.function(name))["template"], **options)
         end = time.monotonic() + BOOT_LIMIT_S
-        while (await self._function(name))["ready"] < options.get("warm", 0):
+        while (await self.pando.function(name))["ready"] < options.get("warm", 0):
             if time.monotonic() > end:
                 raise PandoError(f"{name}: its {options['warm']} VMs are not ready after {BOOT_LIMIT_S} s")
             await asyncio.sleep(0.01)
@@ -72,18 +68,14 @@ class Lab:
 
     async def invoke(self, name, data):
         """One call, asked again while Pando is busy."""
-        while True:
-            try:
-                return await self.pando.invoke(name, data)
-            except Busy:
-                await asyncio.sleep(0.005)
+        return await load.persist(self.pando, name, data, BUSY_RETRIES)
 
     async def invoke_many(self, name, data, n):
         """n calls at once, as far as one connection can carry them; the first that failed is raised."""
-        load = await self.pando.invoke_many(name, data, n, CONCURRENCY)
-        if load.errors:
-            raise load.errors[0]
-        return load.calls
+        many = await self.pando.invoke_many(name, data, n, CONCURRENCY)
+        if many.errors:
+            raise many.errors[0]
+        return many.calls
 
     async def cold_call(self, wanted):
         """Boots a VM for one call and kills it: ns from the order to boot until its answer, as the host sees it."""
@@ -116,7 +108,7 @@ class Lab:
         """n more clones, each of which has served one call and stays."""
         if n == 0:
             return
-        template = (await self._function(wanted.name))["template"]
+        template = (await self.pando.function(wanted.name))["template"]
         async with self.pando.events() as events:
             before = {vm["name"] for vm in await self.pando.vms(template)}
             await self.pando.clone(template, n)
