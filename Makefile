@@ -198,7 +198,7 @@ $(BUILD)/linux/mark.cpio: $(BUILD)/linux/mark $(INITRD_FILES)
 $(BUILD)/linux/memcheck.cpio: $(BUILD)/linux/memcheck scripts/mkcpio
 	@scripts/mkcpio -o $@ dir:/dev node:/dev/console=c,5,1 file:/init=$<
 
-$(BUILD)/linux/mailbox $(BUILD)/linux/agent $(BUILD)/linux/random $(BUILD)/linux/memcheck: $(BUILD)/linux/%: guests/linux/%.c guests/linux/sys.h guests/linux/sha256.h guests/linux/settle.h Makefile
+$(BUILD)/linux/mailbox $(BUILD)/linux/agent $(BUILD)/linux/random $(BUILD)/linux/memcheck: $(BUILD)/linux/%: guests/linux/%.c $(wildcard guests/linux/*.h) Makefile
 	@$(CROSS)gcc $(TARGET) $(WARN) -std=gnu11 -O2 -ffreestanding -nostdlib -static -Wl,-Ttext=0x10000,--build-id=none -o $@ $<
 
 $(BUILD)/linux/mark: guests/linux/mark.S

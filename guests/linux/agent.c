@@ -14,6 +14,7 @@
  */
 #include "settle.h"
 #include "sha256.h"
+#include "start.h"
 
 #define DIGEST_DIGITS (SHA256_WORDS * 8)
 
@@ -91,11 +92,4 @@ static __attribute__((used)) _Noreturn void start(long *stack)
 	                 : "r"(m.window + m.window_len + PAGE_LEN), "r"(&m)
 	                 : "a0", "memory");
 	__builtin_unreachable();
-}
-
-__attribute__((naked, noreturn)) void _start(void);
-__attribute__((naked, noreturn)) void _start(void)
-{
-	__asm__("mv a0, sp\n"
-	        "tail start");
 }

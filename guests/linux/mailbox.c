@@ -11,6 +11,7 @@
  * done before READY is, for a clone inherits it.
  */
 
+#include "start.h"
 #include "sys.h"
 
 #define CLONE_VM_VFORK_SIGCHLD (0x100L | 0x4000L | 17L)
@@ -60,11 +61,4 @@ static __attribute__((used)) _Noreturn void start(long *stack)
 	mailbox_store(regs, DONE, n);
 	syscall3(SYS_exit, 0, 0, 0);
 	__builtin_unreachable();
-}
-
-__attribute__((naked, noreturn)) void _start(void);
-__attribute__((naked, noreturn)) void _start(void)
-{
-	__asm__("mv a0, sp\n"
-	        "tail start");
 }

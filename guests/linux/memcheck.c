@@ -10,7 +10,9 @@
  * Each process says "memcheck N: ..." now and then. A word that is wrong is reported as "MEMCHECK CORRUPT ...", and
  * then the process stands still with everything as it was.
  */
+#include "start.h"
 #include "sys.h"
+#include "thread.h"
 
 #define N_PROCESSES 3
 #define N_PAGES     512UL /* of each thread */
@@ -20,7 +22,6 @@
 
 #define PROT_PRIVATE_ANONYMOUS 0x22L
 #define SIGCHLD_ONLY           17L
-#define THREAD_FLAGS           0x50f00L /* VM, FS, FILES, SIGHAND, THREAD, SYSVSEM */
 
 struct area {
 	u64 owner, seed;
@@ -147,8 +148,6 @@ static void fork_again_and_again(void)
 	}
 }
 
-long thread_start(u64 flags, void *stack, void (*fn)(void *), void *arg);
-
 static __attribute__((used)) _Noreturn void start(void)
 {
 	say("memcheck: begins\n", 0);
@@ -162,24 +161,4 @@ static __attribute__((used)) _Noreturn void start(void)
 	}
 	fork_again_and_again();
 	__builtin_unreachable();
-}
-
-/* t0 and t1 survive the call, in the thread as well. */
-__asm__("thread_start:\n"
-        "	mv t0, a2\n"
-        "	mv t1, a3\n"
-        "	li a2, 0\n"
-        "	li a3, 0\n"
-        "	li a4, 0\n"
-        "	li a7, 220\n"
-        "	ecall\n"
-        "	bnez a0, 1f\n"
-        "	mv a0, t1\n"
-        "	jalr t0\n"
-        "1:	ret\n");
-
-__attribute__((naked, noreturn)) void _start(void);
-__attribute__((naked, noreturn)) void _start(void)
-{
-	__asm__("tail start");
 }

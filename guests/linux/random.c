@@ -6,16 +6,17 @@
  * CPU 0 stores READY. CPU 1 loads GENERATION until it is not the template's any more: wherever the freeze meets it, what
  * it draws is drawn in the clone.
  */
+#include "start.h"
 #include "sys.h"
+#include "thread.h"
 
 #define SYS_sched_setaffinity 122
 #define SYS_getrandom         278
 
-#define CLONE_THREAD_FLAGS 0x50f00L /* VM, FS, FILES, SIGHAND, THREAD, SYSVSEM */
-#define STACK_LEN          4096UL
-#define N_CPUS             2U
-#define BYTES_LEN          16U
-#define UUID_LEN           36U
+#define STACK_LEN 4096UL
+#define N_CPUS    2U
+#define BYTES_LEN 16U
+#define UUID_LEN  36U
 
 static struct draw {
 	u8 getrandom[BYTES_LEN], urandom[BYTES_LEN];
@@ -26,19 +27,6 @@ static long urandom_fd, uuid_fd[N_CPUS];
 static volatile void *regs;
 static volatile u32 is_spinning, is_done; /* CPU 1 */
 static u8 stack[STACK_LEN] __attribute__((aligned(16)));
-
-/* clone(2) for a thread: fn() on its own stack, from which it does not return. */
-long spawn(long flags, void *stack_top, void (*fn)(void));
-__asm__("spawn:\n"
-        "	mv	t0, a2\n"
-        "	li	a2, 0\n"
-        "	li	a3, 0\n"
-        "	li	a4, 0\n"
-        "	li	a7, 220\n"
-        "	ecall\n"
-        "	bnez	a0, 1f\n"
-        "	jr	t0\n"
-        "1:	ret\n");
 
 static void stay_on(u64 cpu)
 {
@@ -58,8 +46,9 @@ static void draw(u32 cpu)
 		quit("random: Linux gives no random numbers\n");
 }
 
-static void second(void)
+static void second(void *unused)
 {
+	(void)unused;
 	stay_on(1);
 	is_spinning = 1;
 	while (mailbox_load(regs, GENERATION) == 0)
@@ -119,7 +108,7 @@ static __attribute__((used)) _Noreturn void start(long *stack_top)
 	for (u32 cpu = 0; cpu < N_CPUS; cpu++)
 		uuid_fd[cpu] = open_file("/proc/sys/kernel/random/uuid");
 	stay_on(0);
-	if (spawn(CLONE_THREAD_FLAGS, stack + STACK_LEN, second) < 0)
+	if (thread_start(THREAD_FLAGS, stack + STACK_LEN, second, 0) < 0)
 		quit("random: no second thread\n");
 	while (!is_spinning)
 		;
@@ -132,15 +121,4 @@ static __attribute__((used)) _Noreturn void start(long *stack_top)
 	/* Quiet from now on, and nobody to come back to. */
 	for (;;)
 		syscall6(SYS_ppoll, 0, 0, 0, 0, 0, 0);
-}
-
-__attribute__((naked, noreturn)) void _start(void);
-__attribute__((naked, noreturn)) void _start(void)
-{
-	__asm__(".option push\n"
-	        ".option norelax\n"
-	        "la gp, __global_pointer$\n"
-	        ".option pop\n"
-	        "mv a0, sp\n"
-	        "tail start");
 }

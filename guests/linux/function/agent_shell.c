@@ -7,6 +7,7 @@
  * line, the seed of its $RANDOM. It writes its exit status to descriptor 4 and waits there again, so the answer is on its way
  * before it ends: a process that ends writes to many pages. Descriptor 4 at its end without a status means that it was killed.
  */
+#include "../start.h"
 #include "life.h"
 
 enum {
@@ -218,14 +219,4 @@ static __attribute__((used)) _Noreturn void start(void)
 			syscall6(SYS_pwrite64, files[0], (long)life.window, (long)len, 0, 0, 0);
 		s = run(s);
 	}
-}
-
-__attribute__((naked, noreturn)) void _start(void);
-__attribute__((naked, noreturn)) void _start(void)
-{
-	__asm__(".option push\n"
-	        ".option norelax\n"
-	        "la gp, __global_pointer$\n"
-	        ".option pop\n"
-	        "tail start");
 }
