@@ -53,7 +53,7 @@ static struct promise rest(struct space *s)
 		return p;
 	space_usage_locked(s, &u);
 	u.table_frames -= BIT(ROOT_ORDER);
-	p.n_frames -= u.private_frames + u.table_frames;
+	p.n_frames -= u.private_frames - u.loose_frames + u.table_frames;
 	p.n_tables -= (u32)u.table_frames + 1;
 	p.n_roots = 0;
 	return p;

@@ -64,6 +64,16 @@ static bool is_alone(const struct frame *f)
 	return frame_refs(f) == 1;
 }
 
+/* The page behind an entry that this space alone reaches. */
+static void count_private(u64 pte, struct space_usage *u)
+{
+	struct frame *f = frame_of(pte_hpa(pte));
+
+	u->private_frames++;
+	if (pte_is_hidden(pte) || (pte_kind(pte) == KIND_LEAF && frame_is_keeper(f)))
+		u->loose_frames++;
+}
+
 /* Level 0, and this space's alone. */
 static void count_own_leaves(const struct table *t, struct space_usage *u)
 {
@@ -75,18 +85,20 @@ static void count_own_leaves(const struct table *t, struct space_usage *u)
 
 		if (!(pte & PTE_V))
 			continue;
-		if (pte_kind(pte) == KIND_PIECE)
-			n_pieces++;
+		n_pieces += pte_kind(pte) == KIND_PIECE;
+		if (pte_kind(pte) == KIND_PIECE && own_block)
+			count_private(pte, u);
+		else if (pte_kind(pte) == KIND_PIECE)
+			u->shared_frames++;
 		else if (pte_kind(pte) == KIND_ZERO)
 			u->zero_pages++;
 		else if (is_alone(frame_of(pte_hpa(pte))))
-			u->private_frames++;
+			count_private(pte, u);
 		else if (frame_is_keeper(frame_of(pte_hpa(pte))))
 			u->merged_frames++;
 		else
 			u->shared_frames++;
 	}
-	*(own_block ? &u->private_frames : &u->shared_frames) += n_pieces;
 	if (own_block)
 		u->retained_frames += t->block->n - n_pieces;
 }

@@ -10,7 +10,8 @@
 
 /* What one space reaches. */
 struct space_usage {
-	u64 private_frames;  /* counted frames and block slots that only this space reaches */
+	u64 private_frames; /* counted frames and block slots that only this space reaches */
+	u64 loose_frames; /* of these, what a write may yet have to copy: keepers, and hidden pages */
 	u64 shared_frames;   /* mapped, but reached by others too */
 	u64 merged_frames;   /* the same, since the merge scanner found them equal */
 	u64 zero_pages;      /* mappings of the zero frame */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Promises: what is promised is there, whatever others do; and no more is kept from them than that. */
-#include "mm_unit.h"
+#include "merge_unit.h"
 
 #define PAGE(n) (RAM + (n)*PAGE_SIZE)
 #define MIB_LEN 4UL
@@ -138,6 +138,55 @@ static void test_promise_the_rest(void **state)
 	eat_all();
 	write_all(&s, 3);
 	end();
+}
+
+/* What the merge scanner may still show to others is not the space's own: it may have to be copied. */
+static void test_keeper(void **state)
+{
+	(void)state;
+	merge_start(&s, &other);
+	mm_store(0, &s, PAGE(0), 5);
+	mm_store(1, &other, PAGE(0), 5);
+	merge_passes(SETTLED);
+	assert_true(merge_is_one(&s, 0, &other, 0));
+	mm_store(1, &other, PAGE(0), 6);
+	assert_int_equal(frame_refs(merge_frame(&s, 0)), 1);
+	assert_int_equal(promise_make(&s), ERR_OK);
+	for (u64 n = 1; n < 8UL << 20 >> PAGE_SHIFT; n++)
+		mm_store(0, &s, PAGE(n), n);
+	mm_store(1, &other, PAGE(1), 5);
+	merge_passes(SETTLED);
+	assert_true(merge_is_one(&s, 0, &other, 1));
+	mm_store(0, &s, PAGE(0), 7);
+	assert_int_equal(s.promise.n_frames, 0);
+	mm_audit();
+	merge_end(&s, &other);
+}
+
+/* Nor is what it has hidden: one page in a table, one in a block of the space's own. */
+static void test_hidden(void **state)
+{
+	(void)state;
+	mm_start(32, SCANNER + 1);
+	mm_space(&t, MIB_LEN);
+	mm_store(0, &t, PAGE(0), 60);
+	mm_store(0, &t, PAGE(1), 61);
+	space_freeze(&t);
+	space_clone(&s, &t);
+	s.merge = (struct merge_policy){ DEDUP_ZERO, 0, true };
+	mm_store(0, &s, PAGE(0), 60);
+	mm_store(0, &s, PAGE(1), 62);
+	merge_passes(4);
+	assert_int_equal(merge_kind(&s, 0), KIND_PIECE);
+	assert_int_equal(merge_kind(&s, 1), KIND_LEAF);
+	space_fini(&t);
+	assert_int_equal(promise_make(&s), ERR_OK);
+	for (u64 n = 0; n < N_PAGES; n++)
+		mm_store(0, &s, PAGE(n), n);
+	assert_int_equal(s.promise.n_frames, 0);
+	mm_audit();
+	space_fini(&s);
+	mm_end();
 }
 
 /* A child has its own promise, and the parent's covers copies of what it had already. */
@@ -374,6 +423,8 @@ int main(void)
 		cmocka_unit_test(test_image),
 		cmocka_unit_test(test_is_exact),
 		cmocka_unit_test(test_promise_the_rest),
+		cmocka_unit_test(test_keeper),
+		cmocka_unit_test(test_hidden),
 		cmocka_unit_test(test_fork),
 		cmocka_unit_test(test_trim),
 		cmocka_unit_test(test_reset_and_freeze),
