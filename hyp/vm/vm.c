@@ -303,10 +303,14 @@ static bool is_out_of_work(const struct vm *vm)
 void vm_wait(struct vm *vm)
 {
 	assert(lock_is_held(&vm->lock));
-	if (atomic_load(&vm->state) != VM_RUNNING || !is_out_of_work(vm))
+	if (atomic_load(&vm->state) != VM_RUNNING || atomic_load(&vm->time_waits))
 		return;
 	vm->frozen_time = time_now() + vm->time_delta;
+	/* First this, then the look.  A sibling is woken first, without vm->lock, and then loaded: so either it is seen
+	 * here, or vcpu_load() sees that time waits, and comes to the lock. */
 	atomic_store(&vm->time_waits, true);
+	if (!is_out_of_work(vm))
+		atomic_store(&vm->time_waits, false);
 }
 
 static void begin_time(struct vm *vm)

@@ -28,6 +28,7 @@ void (*fake_on_blocked)(void);
 void (*fake_on_walk)(hpa_t table);
 u32 fake_rank_without_effect;
 void (*fake_on_compare)(void);
+void (*fake_on_clock)(void);
 bool fake_traps_on_d;
 u32 fake_n_kicks[HART_MAX], fake_n_fences[HART_MAX][FAKE_N_FENCES];
 u64 fake_fence_addr, fake_fence_id, fake_fence_hgatp;
@@ -125,6 +126,8 @@ void hart_kick(u32 index)
 u64 time_now(void)
 {
 	fake_time += fake_time_step;
+	if (fake_on_clock)
+		fake_on_clock();
 	return fake_time;
 }
 
@@ -562,6 +565,7 @@ void fake_machine(u32 mib, u32 n_harts)
 	fake_on_walk = NULL;
 	fake_rank_without_effect = 0;
 	fake_on_compare = NULL;
+	fake_on_clock = NULL;
 	fake_traps_on_d = false;
 	assert(frame_init(&ram, 1, NULL, 0) == ERR_OK);
 	space_init_all();

@@ -50,6 +50,9 @@ extern u32 fake_rank_without_effect;
 /* An access through a leaf without A, or a store without D, faults instead of setting it. */
 extern bool fake_traps_on_d;
 
+/* Called at each look at the clock: a moment when others may do anything that needs no lock of this hart's. */
+extern void (*fake_on_clock)(void);
+
 /* Called when two pages have been compared, or one with zeroes: a moment when others may write them. */
 extern void (*fake_on_compare)(void);
 
