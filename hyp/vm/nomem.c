@@ -4,9 +4,10 @@
  *
  * A vCPU that waits keeps what it was refused (a use and an order, mm/frame.h).  It
  * is woken when just that can be had; frames are dealt out from the oldest VM on,
- * so that a few do not wake everybody.  As long as only a few are free, the look is
- * taken every FEW_NS at most: memory that comes back frame by frame would otherwise
- * wake the same VM for each of them.
+ * so that a few do not wake everybody.  As long as only a few are free, or none of
+ * the many would do, the look is taken every FEW_NS at most: memory that comes back
+ * frame by frame would otherwise wake the same VM for each of them, and each trip of
+ * each hart would walk over all VMs in vain.
  *
  * The verdict: every VM that could run has a vCPU that waits for memory or none that
  * will ever wake by itself, and one at least waits.  A vCPU that runs, is queued, or
@@ -31,6 +32,7 @@
 
 static _Atomic u32 n_waiting, n_woken;
 static _Atomic u64 next_look;
+static _Atomic bool is_in_vain;       /* many were free, and the last look woke nobody */
 static u64 next_verdict, stuck_since; /* control's; stuck_since 0: it is not */
 static u32 stuck_n_woken;
 
@@ -38,6 +40,7 @@ void nomem_init(void)
 {
 	atomic_store(&n_waiting, 0);
 	atomic_store(&next_look, 0);
+	atomic_store(&is_in_vain, false);
 	next_verdict = stuck_since = 0;
 }
 
@@ -97,14 +100,16 @@ static bool wake_waiters(struct vm *vm, void *arg)
 static COLD void look(void)
 {
 	u64 now = time_now(), due = atomic_load(&next_look), n_given = 0;
+	bool are_many = frame_n_for_guests() >= FRAMES_WORTH_WAKING;
 
-	if (frame_n_for_guests() < FRAMES_WORTH_WAKING) {
+	if (!are_many || atomic_load(&is_in_vain)) {
 		if (now < due || !atomic_compare_exchange_strong(&next_look, &due,
 		                                                 now + time_ns_to_ticks(FEW_NS)))
 			return;
 		space_give_back();
 	}
 	vm_for_each(wake_waiters, &n_given);
+	atomic_store(&is_in_vain, are_many && n_given == 0);
 }
 
 void nomem_poll(void)
