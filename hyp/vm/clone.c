@@ -38,6 +38,12 @@ void vm_generations_from(u32 n)
 			return;
 }
 
+static void stop_waiting(struct vm *vm)
+{
+	for (u32 i = 0; i < vm->n_vcpus; i++)
+		nomem_forget(vm->vcpu[i]);
+}
+
 static enum err freeze(struct vm *vm, bool compact)
 {
 	struct time_cost start;
@@ -45,6 +51,7 @@ static enum err freeze(struct vm *vm, bool compact)
 	if (vm_quiesce(vm, STATES_ALIVE) != ERR_OK)
 		return ERR_STATE;
 	start = time_cost_now();
+	stop_waiting(vm);
 	if (compact)
 		scan_compact(&vm->space);
 	vm->is_compact = compact;
@@ -238,11 +245,12 @@ enum err vm_reset(struct vm *vm)
 		lock_release(&vm->lock);
 		return e;
 	}
+	/* What control has not heard of yet is over, above all that the VM is to be killed. */
+	atomic_fetch_and(&vm->events, VM_EV_OUTPUT);
 	was_paused = atomic_load(&vm->state) == VM_PAUSED || atomic_load(&vm->state) == VM_NEW;
-	for (u32 i = 0; i < vm->n_vcpus; i++) {
-		nomem_forget(vm->vcpu[i]);
+	stop_waiting(vm);
+	for (u32 i = 0; i < vm->n_vcpus; i++)
 		vm->vcpu[i]->has_begun = false;
-	}
 	space_reset(&vm->space, &vm->template->space);
 	lock_acquire(&vm->dev_lock);
 	copy_state(vm, vm->template);

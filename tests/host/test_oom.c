@@ -3,6 +3,7 @@
 #include "arch/csr.h"
 #include "arch/time.h"
 #include "mm_unit.h"
+#include "mm/root.h"
 #include "vm/admission.h"
 #include "vm/nomem.h"
 #include "vm_life.h"
@@ -151,6 +152,79 @@ static void test_kill_by_policy(void **state)
 	end();
 }
 
+/* A VM that was reset before control has heard that it is to be killed is not killed any more. */
+static void test_reset_of_one_to_be_killed(void **state)
+{
+	struct vm_policy p = { .nomem = NOMEM_KILL };
+
+	(void)state;
+	start();
+	assert_int_equal(admission_set_policy(a, &p), ERR_OK);
+	assert_false(runs_dry(a));
+	assert_int_equal(vm_reset(a), ERR_OK);
+	assert_int_equal(a->state, VM_RUNNING);
+	assert_int_equal(event_of(a), 0);
+	end();
+}
+
+/* A template waits for nothing. */
+static void test_freeze_of_one_that_waits(void **state)
+{
+	(void)state;
+	start();
+	assert_true(runs_dry(a));
+	assert_true(nomem_deadline() < TIME_NEVER);
+	assert_int_equal(vm_freeze(a), ERR_OK);
+	assert_int_equal(nomem_deadline(), TIME_NEVER);
+	end();
+}
+
+/* Roots that are kept ready count as free: they are given back when it is they that are left. */
+static void test_roots_are_given_back(void **state)
+{
+	(void)state;
+	start();
+	assert_true(runs_dry(a));
+	mm_uneat();
+	while (root_ahead())
+		continue;
+	mm_eat(FRAME_FOR_GUEST, UINT64_MAX);
+	assert_in_range(frame_n_for_guests(), 64, 128);
+	for (u32 k = 0; k < 3; k++)
+		nomem_poll();
+	assert_int_equal(a->vcpu[0]->state, SCHED_QUEUED);
+	end();
+}
+
+static u32 n_looks;
+
+static void count_looks(const struct spinlock *l)
+{
+	n_looks += l->rank_bit == BIT(LOCK_VMS);
+}
+
+/* Many frames, and none that fits: not every trip of a hart walks over all VMs. */
+static void test_looks_in_vain(void **state)
+{
+	(void)state;
+	start();
+	assert_true(runs_dry(a));
+	mm_uneat();
+	frame_flush_cache();
+	a->vcpu[0]->want.order = 10; /* as if that piece were nowhere */
+	n_looks = 0;
+	fake_on_release = count_looks;
+	for (u32 k = 0; k < 100; k++)
+		nomem_poll();
+	assert_in_range(n_looks, 1, 20);
+	fake_time += time_ns_to_ticks(20 * MS);
+	a->vcpu[0]->want.order = 0;
+	nomem_poll();
+	fake_on_release = NULL;
+	assert_int_equal(a->vcpu[0]->state, SCHED_QUEUED);
+	end();
+}
+
 static struct vm *verdict_after(u64 ms)
 {
 	struct vm *victim = NULL;
@@ -216,9 +290,16 @@ static void test_no_false_verdict(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_single_frames),    cmocka_unit_test(test_wants_a_piece),
-		cmocka_unit_test(test_console),          cmocka_unit_test(test_kill_by_policy),
-		cmocka_unit_test(test_verdict),          cmocka_unit_test(test_verdict_on_all),
+		cmocka_unit_test(test_single_frames),
+		cmocka_unit_test(test_wants_a_piece),
+		cmocka_unit_test(test_console),
+		cmocka_unit_test(test_kill_by_policy),
+		cmocka_unit_test(test_reset_of_one_to_be_killed),
+		cmocka_unit_test(test_freeze_of_one_that_waits),
+		cmocka_unit_test(test_roots_are_given_back),
+		cmocka_unit_test(test_looks_in_vain),
+		cmocka_unit_test(test_verdict),
+		cmocka_unit_test(test_verdict_on_all),
 		cmocka_unit_test(test_no_false_verdict),
 	};
 
