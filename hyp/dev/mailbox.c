@@ -70,6 +70,7 @@ static u32 load_clock(struct mailbox *m)
 	return (u32)now.s;
 }
 
+/* *value stays as it is where there is nothing to load. */
 static enum mmio load_register(struct vcpu *v, struct mailbox *m, u64 offset, u32 *value)
 {
 	const struct vm *vm = v->vm;
@@ -90,7 +91,7 @@ static enum mmio load_register(struct vcpu *v, struct mailbox *m, u64 offset, u3
 	case MAILBOX_REG_DONE:
 	case MAILBOX_REG_STATUS:
 	case MAILBOX_REG_MARK:
-	case MAILBOX_REGS_END: *value = 0; break; /* and 0x3c */
+	case MAILBOX_REGS_END: break;
 	}
 	return MMIO_OK;
 }
@@ -140,7 +141,7 @@ static enum mmio store_mark(struct vm *vm, u32 mark)
 
 static enum mmio mailbox_load(struct vcpu *v, void *state, u64 offset, u32 len, u64 *value)
 {
-	u32 low, high = 0;
+	u32 low = 0, high = 0;
 	enum mmio result;
 
 	if (!is_register(offset, len))
