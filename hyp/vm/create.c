@@ -11,14 +11,18 @@
 #define RAM_LEN_MAX (1UL << 40) /* well below Sv39x4's 2^41 */
 #define WINDOW_LEN  BLOCK_SIZE  /* right after RAM: the same level-1 table serves both */
 
-/* A dot is what separates a clone's number from its template's name. */
+/*
+ * A dot is what separates a clone's number from its template's name, and "kill all" ends all.  Nothing else than
+ * these characters: names are printed on terminals and read by shells as they are.
+ */
 enum err vm_check_name(const char *name, const char **why)
 {
 	size_t len = strnlen(name, VM_NAME_LEN);
 
-	if (len == 0 || len == VM_NAME_LEN || strpbrk(name, ".# \t\n") != NULL)
+	if (len == 0 || len == VM_NAME_LEN || strcmp(name, "all") == 0 ||
+	    strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != len)
 		return vm_refuse(ERR_INVAL, why,
-		                 "name: 1 to %d characters, no dot, no '#', no blank",
+		                 "name: 1 to %d letters, digits, - and _, and not \"all\"",
 		                 VM_NAME_LEN - 1);
 	return ERR_OK;
 }

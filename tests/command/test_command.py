@@ -388,6 +388,19 @@ def test_completion(here, fake):
     assert complete("load", str(TOP / "READ")) == [str(TOP / "README.md")]
 
 
+def test_completion_runs_nothing(here, fake):
+    """Names come from Pando, and names of files from whoever made them: to bash they are words, and not more."""
+    trace = here.directory / "trace"
+    fake.vms["odd"] = {"name": f"o$(touch {trace})", "state": "running"}
+    fake.vms["other"] = {"name": "other", "state": "running"}
+    script = here.run("completion", "bash")
+    test = f'COMP_WORDS=({PANDO} kill o); COMP_CWORD=2; _pando; printf "%s\\n" "${{COMPREPLY[@]}}"'
+    env = dict(os.environ) | {"PANDO_DIR": str(here.directory)}
+    run = subprocess.run(["bash", "-c", script + test], capture_output=True, text=True, env=env, check=True)
+    assert not trace.exists()
+    assert "other" in run.stdout.split("\n")
+
+
 def test_a_reader_that_has_enough(here):
     process = here.popen("completion", "bash")
     process.stdout.close()

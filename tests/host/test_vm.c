@@ -57,6 +57,25 @@ static void test_refusals_name_the_property(void **state)
 	refused(&c, ERR_RANGE, "memory-size");
 }
 
+/* Names reach terminals and shells as they are, and "kill all" means all. */
+static void test_names(void **state)
+{
+	static const char *const bad[] = { "",     "a.1",      "#1",        "a b",
+		                           "a\tb", "a\033[2J", "$(reboot)", "a/b",
+		                           "a:b",  "\xc3\xa4", "all" };
+	static const char *const good[] = { "a", "A-z_09", "allx", "al", "1", "-" };
+	const char *why = NULL;
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_LEN(bad); i++) {
+		why = NULL;
+		assert_int_equal(vm_check_name(bad[i], &why), ERR_INVAL);
+		assert_non_null(strstr(why, "name: "));
+	}
+	for (u32 i = 0; i < ARRAY_LEN(good); i++)
+		assert_int_equal(vm_check_name(good[i], &why), ERR_OK);
+}
+
 static void put_header(u64 text_offset, u64 image_size)
 {
 	memcpy(image + 8, &text_offset, 8);
@@ -378,6 +397,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refusals_name_the_property),
+		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_hostile_image_headers),
 		cmocka_unit_test(test_layout),
 		cmocka_unit_test(test_smallest_ram),

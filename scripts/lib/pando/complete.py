@@ -19,7 +19,10 @@ _pando() {
 	if [ "$kind" = files ]; then
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 	elif [ -n "$kind" ]; then
-		mapfile -t COMPREPLY < <(compgen -W "$("$program" names "$kind" 2>/dev/null) $options" -- "$cur")
+		COMPREPLY=() # by hand: compgen -W would expand what is a name to Pando
+		while IFS= read -r word; do
+			[[ $word != "$cur"* ]] || COMPREPLY+=("$word")
+		done < <("$program" names "$kind" 2>/dev/null; compgen -W "$options")
 	else
 		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
 	fi
