@@ -260,7 +260,7 @@ static enum err refuse(struct cmd *c, enum err e, const struct function *f)
 /* Words behind the function's name are a payload for people to type. */
 static enum err run_invoke(struct cmd *c)
 {
-	char text[CMD_TEXT_LEN];
+	const char *text;
 	struct call_options o;
 	struct function *f;
 	struct call *call;
@@ -272,7 +272,8 @@ static enum err run_invoke(struct cmd *c)
 		return e;
 	if (c->has_payload && c->n_args > 1)
 		return cmd_fail(c, ERR_INVAL, "invoke: a payload, or words, not both");
-	o.payload_len = c->has_payload ? c->payload_len : cmd_join_words(c, 1, text, sizeof(text));
+	text = cmd_join_words(c, 1);
+	o.payload_len = c->has_payload ? c->payload_len : strlen(text);
 	e = call_new(f, &o, &call);
 	if (e != ERR_OK)
 		return refuse(c, e, f);

@@ -14,8 +14,8 @@
 static enum err give(struct cmd *c, struct vm *vm)
 {
 	u32 state = atomic_load(&vm->state);
-	static char text[CMD_LINE_LEN]; /* too big for a stack; LOCK_CTL */
-	u32 len = cmd_join_words(c, 1, text, sizeof(text));
+	const char *text = cmd_join_words(c, 1);
+	size_t len = strlen(text);
 	enum err e;
 
 	if (state != VM_RUNNING && state != VM_PAUSED)
@@ -24,7 +24,7 @@ static enum err give(struct cmd *c, struct vm *vm)
 	e = copy_to_guest(&vm->space, vm->window.base, text, len);
 	if (e != ERR_OK)
 		return cmd_fail(c, e, "%s: its window: %s", vm->name, err_name(e));
-	device_ops->give_work(vm, len);
+	device_ops->give_work(vm, (u32)len);
 	return ERR_OK;
 }
 

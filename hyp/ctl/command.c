@@ -120,22 +120,23 @@ char *cmd_take_value(struct cmd *c, const char *key)
 	return NULL;
 }
 
-u32 cmd_join_words(const struct cmd *c, u32 first, char *text, u32 size)
+/* In place: in the line there is a blank, at least, between a word and the next. */
+const char *cmd_join_words(struct cmd *c, u32 first)
 {
-	u32 len = 0;
+	char *to;
 
-	text[0] = 0;
-	for (u32 i = first; i < c->n_args; i++) {
+	if (first >= c->n_args)
+		return "";
+	to = c->arg[first] + strlen(c->arg[first]);
+	for (u32 i = first + 1; i < c->n_args; i++) {
 		size_t n = strlen(c->arg[i]);
 
-		if (len + n + 2 > size)
-			break;
-		if (i > first)
-			text[len++] = ' ';
-		memcpy(text + len, c->arg[i], n + 1);
-		len += (u32)n;
+		*to++ = ' ';
+		memmove(to, c->arg[i], n + 1);
+		to += n;
 	}
-	return len;
+	c->n_args = first + 1;
+	return c->arg[first];
 }
 
 /* The word in quotes that begins behind *at: its text moves to the front, *at goes behind it.

@@ -143,8 +143,8 @@ enum err must_check cmd_take_count(struct cmd *c, u64 max, u64 *n);
 /* Takes "KEY=VALUE" out of the words and returns VALUE; NULL: it is not there.  `key` is "KEY=". */
 char *cmd_take_value(struct cmd *c, const char *key);
 
-/* The words from the first-th on with single blanks between them, as many as fit; returns their length. */
-u32 cmd_join_words(const struct cmd *c, u32 first, char *text, u32 size);
+/* The words from the first-th on become one, with single blanks between them; "" if there are none. */
+const char *cmd_join_words(struct cmd *c, u32 first);
 
 /* Calls found() for each word that may stand behind `line`, what has been typed of it up to that word: commands if that is
  * nothing, else what the command's usage says literally, and the names of VMs. */

@@ -32,6 +32,35 @@ static void test_lengths(void **state)
 	check_failure(&r[0], ERR_LIMIT, "at most");
 }
 
+/* Words as a payload: as many as a line holds, with one blank between them. */
+static void test_words(void **state)
+{
+	static char line[CMD_LINE_LEN], seen[CMD_LINE_LEN];
+
+	(void)state;
+	memset(line, 'w', sizeof(line) - 1);
+	memcpy(line, "invoke f ", 9);
+	memset(line + 300, ' ', 20);
+	for (u32 i = 0; i < 2; i++) {
+		request_line(&r[i], i == 0 ? line : "invoke f \"\" mode=reset  x \"y  z\"", false,
+		             0);
+		assert_true(r[i].is_deferred);
+		assert_int_equal(work_len, i == 0 ? sizeof(line) - 1 - 9 - 19 : 7);
+		assert_int_equal(
+			copy_from_guest(&worker->space, seen, worker->window.base, work_len),
+			ERR_OK);
+		if (i == 0) {
+			assert_memory_equal(seen, line + 9, 292);
+			assert_memory_equal(seen + 292, line + 320, work_len - 292);
+		} else {
+			assert_memory_equal(seen, " x y  z", 7);
+		}
+		done(worker, RESULT_ANSWER, payload, 5);
+		check_answer(&r[i], payload, 5);
+	}
+	forget(2);
+}
+
 /* What a program reads of it. */
 static void test_time_line(void **state)
 {
@@ -327,6 +356,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_lengths),
+		TEST(test_words),
 		TEST(test_time_line),
 		TEST(test_what_a_guest_says),
 		TEST(test_events_that_come_together),
