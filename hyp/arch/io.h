@@ -8,6 +8,16 @@
 
 #include "lib/types.h"
 
+static inline u8 io_load8(u64 addr)
+{
+	return *(volatile u8 *)addr; /* NOLINT: MMIO */
+}
+
+static inline void io_store8(u64 addr, u8 value)
+{
+	*(volatile u8 *)addr = value; /* NOLINT: MMIO */
+}
+
 static inline u32 io_load32(u64 addr)
 {
 	return *(volatile u32 *)addr; /* NOLINT: MMIO */

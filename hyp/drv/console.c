@@ -2,17 +2,22 @@
 /*
  * The machine's UART (16550) as Pando's console.
  *
- * Output waits for room in the UART.  Input comes by interrupt into a ring that
- * the handler fills and console_getc() empties; bytes that find it full are lost.
- * Where the UART has no interrupt, console_getc() looks at the UART itself.
+ * Output waits for room in the UART, but not for ever: who writes holds locks, and a terminal
+ * that nobody reads must not stop the machine.  After PATIENCE_NS without room what is written
+ * is dropped and counted, without another wait, until there is room; then the loss is told.
+ *
+ * Input comes by interrupt into a ring that the handler fills and console_getc() empties;
+ * bytes that find it full are lost.  Where the UART has no interrupt, console_getc()
+ * looks at the UART itself.
  */
 #include "drv/console.h"
 
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 
+#include "arch/io.h"
 #include "arch/lock.h"
+#include "arch/time.h"
 #include "drv/irq.h"
 #include "drv/machine.h"
 
@@ -30,23 +35,23 @@
 #define LSR_DATA_READY       0x01
 #define LSR_THR_EMPTY        0x20
 
-#define RING_LEN 1024U /* a power of two */
-#define FIFO_LEN 16U
-#define LINE_MAX 512
+#define RING_LEN    1024U /* a power of two */
+#define FIFO_LEN    16U
+#define LINE_MAX    512
+#define PATIENCE_NS 100000000UL /* some times what a FIFO takes at 9600 baud */
 
 static struct spinlock console_lock = LOCK_INIT(LOCK_CONSOLE);
 static u8 ring[RING_LEN];   /* console_lock */
 static _Atomic u32 ring_in; /* written under console_lock; bytes ever put in */
 static _Atomic u32 ring_out;
 static u32 fifo_room; /* console_lock: bytes that the UART takes unasked */
+static u64 n_lost;    /* console_lock: bytes that found no room; not 0: nobody waits for it */
 
 static u32 uart_read(u32 reg)
 {
 	u64 addr = machine_info.uart_base.v + ((u64)reg << machine_info.uart_reg_shift);
 
-	if (machine_info.uart_io_width == 4)
-		return *(volatile u32 *)addr; /* NOLINT: MMIO */
-	return *(volatile u8 *)addr;          /* NOLINT: MMIO */
+	return machine_info.uart_io_width == 4 ? io_load32(addr) : io_load8(addr);
 }
 
 static void uart_write(u32 reg, u8 value)
@@ -54,9 +59,9 @@ static void uart_write(u32 reg, u8 value)
 	u64 addr = machine_info.uart_base.v + ((u64)reg << machine_info.uart_reg_shift);
 
 	if (machine_info.uart_io_width == 4)
-		*(volatile u32 *)addr = value; /* NOLINT: MMIO */
+		io_store32(addr, value);
 	else
-		*(volatile u8 *)addr = value; /* NOLINT: MMIO */
+		io_store8(addr, value);
 }
 
 /* Moves what the UART has received to the ring; console_lock is held. */
@@ -93,16 +98,37 @@ void console_init(void)
 	uart_write(UART_IER, IER_RECEIVE);
 }
 
-/* console_lock is held. */
+/* console_lock is held, here and below. */
+static bool wait_for_room(void)
+{
+	u64 end = n_lost > 0 ? 0 : time_now() + time_ns_to_ticks(PATIENCE_NS);
+
+	while ((uart_read(UART_LSR) & LSR_THR_EMPTY) == 0)
+		if (time_now() >= end)
+			return false;
+	fifo_room = FIFO_LEN;
+	return true;
+}
+
+/* What follows a lost byte is lost, to the end of the text. */
 static void put(u8 byte)
 {
-	if (fifo_room == 0) {
-		while ((uart_read(UART_LSR) & LSR_THR_EMPTY) == 0)
-			continue;
-		fifo_room = FIFO_LEN;
+	if (n_lost > 0 || (fifo_room == 0 && !wait_for_room())) {
+		n_lost++;
+		return;
 	}
 	uart_write(UART_DATA, byte);
 	fifo_room--;
+}
+
+static void tell_loss(void)
+{
+	char text[48];
+	int len = snprintf(text, sizeof(text), "\r\n[%lu bytes lost]\r\n", n_lost);
+
+	n_lost = 0;
+	for (int i = 0; i < len; i++)
+		put((u8)text[i]);
 }
 
 void console_write(const char *text, size_t len)
@@ -110,6 +136,8 @@ void console_write(const char *text, size_t len)
 	size_t i;
 
 	lock_acquire(&console_lock);
+	if (n_lost > 0 && wait_for_room())
+		tell_loss();
 	for (i = 0; i < len; i++) {
 		if (text[i] == '\n')
 			put('\r');

@@ -5,6 +5,8 @@
 
 #include "lib/types.h"
 
+u8 io_load8(u64 addr);
+void io_store8(u64 addr, u8 value);
 u32 io_load32(u64 addr);
 void io_store32(u64 addr, u32 value);
 
