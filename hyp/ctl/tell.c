@@ -8,6 +8,9 @@
 #include "ctl/wire.h"
 #include "drv/power.h"
 
+#define TELL_NS      1000000000UL
+#define TELL_AT_ONCE 16U
+
 static bool went_off; /* some VM has, since the last tell_quit() */
 static u32 n_failed;  /* VMs that went off otherwise than by shutting down */
 
@@ -16,7 +19,7 @@ static struct fmt since(u64 from, u64 to)
 	return fmt_ticks(from && to > from ? to - from : 0);
 }
 
-/* For programs on the host. */
+/* For programs on the host: every one, as one that does not read loses them by itself. */
 static void to_ports(const struct vm *vm, u32 events)
 {
 	if (events & VM_EV_READY)
@@ -29,10 +32,23 @@ static void to_ports(const struct vm *vm, u32 events)
 		wire_tell_text(vm, "off", "reason", vm->off_reason ? vm->off_reason : "stopped");
 }
 
-static void to_log(const struct vm *vm, u32 events)
+/* A guest may say READY and DONE as often as it likes; the log takes some lines of each at once, then one a second. */
+static bool may_log(struct vm *vm)
+{
+	u64 now = time_now(), each = time_ns_to_ticks(TELL_NS);
+
+	if (vm->told_until > now + (TELL_AT_ONCE - 1) * each)
+		return false;
+	vm->told_until = u64_max(vm->told_until, now) + each;
+	return true;
+}
+
+static void to_log(struct vm *vm, u32 events)
 {
 	const struct vm_stats *s = &vm->stats;
 
+	if (events & (VM_EV_READY | VM_EV_DONE) && !may_log(vm))
+		events &= ~(u32)(VM_EV_READY | VM_EV_DONE);
 	if (events & VM_EV_READY)
 		log_info("%s: ready after %s%s", vm->name, since(s->created, s->ready).s,
 		         vm->hold_at_ready ? "; it waits for freeze or resume" : "");
@@ -45,7 +61,7 @@ static void to_log(const struct vm *vm, u32 events)
 		log_info("%s: off: %s", vm->name, vm->off_reason ? vm->off_reason : "stopped");
 }
 
-void tell_event(const struct vm *vm, u32 events)
+void tell_event(struct vm *vm, u32 events)
 {
 	to_log(vm, events);
 	to_ports(vm, events);

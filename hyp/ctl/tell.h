@@ -5,8 +5,9 @@
 
 #include "vm/vm.h"
 
-/* A line in the log for each event that is worth one, and for each connection that wants events. */
-void tell_event(const struct vm *vm, u32 events);
+/* A line in the log for each event that is worth one, unless the VM has had too many, and for each connection that
+ * wants events. */
+void tell_event(struct vm *vm, u32 events);
 
 /* `vm` is off. */
 void tell_off(const struct vm *vm);

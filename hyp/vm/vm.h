@@ -128,6 +128,7 @@ struct vm {
 	u32 number_len;             /* m */
 	char number[VM_NUMBER_LEN]; /* m: n_clones_made in decimal, number_len digits */
 	_Atomic u64 nomem_told;     /* a: when VM_EV_NOMEM was posted last; 0: never */
+	u64 told_until;             /* control's: of its lines in the log; host ticks */
 	u32 result_len;             /* d: of the last DONE */
 	u32 result_status;          /* d: enum vm_result_status of it */
 	u64 time_delta;             /* o: htimedelta in ticks (guest time = time + delta) */

@@ -446,6 +446,37 @@ static void test_floods(void **state)
 	assert_has(fake_type("version\r"), "timebase");
 }
 
+/* `vm` has these events, `n` times; how many lines the log gets of it. */
+static u32 n_logged(struct vm *vm, u32 events, u32 n)
+{
+	u32 before = fake_n_logged;
+
+	for (u32 i = 0; i < n; i++) {
+		vm_post_event(vm, events);
+		fake_poll();
+	}
+	return fake_n_logged - before;
+}
+
+/* READY and DONE in a loop: the log is for others, too. */
+static void test_boastful_guest(void **state)
+{
+	const u64 second = time_ns_to_ticks(1000000000);
+
+	(void)state;
+	fake_type("boot linux -n 2\r");
+	assert_int_equal(n_logged(fc.vms[0], VM_EV_DONE, 1000), 16);
+	assert_int_equal(n_logged(fc.vms[0], VM_EV_READY, 1), 0);
+	assert_int_equal(n_logged(fc.vms[1], VM_EV_READY, 1000), 16);
+	for (u32 i = 0; i < 5; i++) {
+		fake_time += second;
+		assert_int_equal(n_logged(fc.vms[0], VM_EV_DONE, 3), 1);
+	}
+	fake_time += 1000 * second;
+	assert_int_equal(n_logged(fc.vms[0], VM_EV_DONE, 1000), 16);
+	assert_int_equal(n_logged(fc.vms[0], VM_EV_DONE | VM_EV_OFF, 1), 1);
+}
+
 /* An attached VM that is killed gives the screen back. */
 static void test_attached_vm_dies(void **state)
 {
@@ -586,6 +617,7 @@ int main(void)
 		TEST(test_one_hart_polls),
 		TEST(test_guests_have_their_part),
 		TEST(test_floods),
+		TEST(test_boastful_guest),
 		TEST(test_attached_vm_dies),
 		TEST(test_events),
 		TEST(test_units),

@@ -22,6 +22,7 @@ extern u32 fake_n_harts;         /* what hart_count() says */
 extern u64 fake_time;            /* what time_now() says; a test advances it */
 extern u64 fake_time_step;       /* by how much each look at it advances it */
 extern u64 fake_timer[HART_MAX]; /* what timer_set() asked for */
+extern u32 fake_n_logged;        /* lines that were logged */
 extern u32 fake_events;          /* what hart_events() says next, then cleared */
 
 /* A machine with `mib` MiB of RAM and `n_harts`, memory and spaces initialised. */
