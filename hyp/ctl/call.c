@@ -12,6 +12,7 @@
  */
 #include "ctl/call.h"
 #include <string.h>
+#include "ctl/turn.h"
 #include "lib/assert.h"
 #include "mm/copy.h"
 #include "mm/pool.h"
@@ -25,6 +26,7 @@ static struct call_queue ended = TAILQ_HEAD_INITIALIZER(ended); /* over() is to 
 static u32 n_with_vm;
 static bool wants_start;
 static u64 next_timeout = TIME_NEVER; /* no call runs out of time before this; host ticks */
+static struct turn start_turn, end_turn;
 
 static struct time_cost moment(u64 ticks, u64 instret)
 {
@@ -358,16 +360,22 @@ enum err call_begin(struct call *call, void (*over)(struct call *call), void *ar
 	return ERR_OK;
 }
 
+/* Of many calls at a time, if all of a client's go: one that has a VM ends as one that is late does, when it is its turn. */
 void call_abort(struct call *call)
 {
 	if (call->state == CALL_OVER) {
 		if (call->over != NULL)
 			TAILQ_REMOVE(&ended, call, link);
-	} else {
-		call->over = NULL;
-		fail(call, ERR_CRASH, NULL);
+		call_free(call);
+		return;
 	}
-	call_free(call);
+	call->over = call_free;
+	if (call->vm == NULL) {
+		fail(call, ERR_CRASH, NULL);
+		return;
+	}
+	call->timeout = 0;
+	next_timeout = 0;
 }
 
 void call_free(struct call *call)
@@ -466,19 +474,28 @@ static u64 timeout_of(const struct call *call)
 static void end_late(void)
 {
 	struct call *call, *next;
+	bool any = false;
 
 	next_timeout = TIME_NEVER;
 	for (call = TAILQ_FIRST(&with_vm); call != NULL; call = next) {
 		u64 end = timeout_of(call);
 
 		next = TAILQ_NEXT(call, link);
-		if (time_now() < end)
+		if (time_now() < end) {
 			next_timeout = u64_min(next_timeout, end);
-		else if (waits_for_memory(call->vm))
+			continue;
+		}
+		if (any && turn_is_over(&end_turn)) {
+			next_timeout = 0;
+			break;
+		}
+		any = true;
+		if (waits_for_memory(call->vm))
 			fail(call, ERR_NOMEM, "its VM waits for memory");
 		else
 			fail(call, ERR_TIMEOUT, NULL);
 	}
+	turn_end(&end_turn, next_timeout == 0);
 }
 
 /* Those that wait */
@@ -496,23 +513,34 @@ void call_start_waiting(void)
 	wants_start = true;
 }
 
-static void start_some(struct function *f, void *arg)
+static void start_one(struct function *f, void *any)
 {
-	struct call *call;
+	struct call *call = TAILQ_FIRST(&f->queue);
 
-	(void)arg;
-	while ((call = TAILQ_FIRST(&f->queue)) != NULL && f->n_running < f->policy.max)
-		if (start(call) == ERR_NOMEM && call->state == CALL_QUEUED)
-			return;
+	if (call != NULL && f->n_running < f->policy.max)
+		*(bool *)any |= start(call) != ERR_NOMEM || call->state != CALL_QUEUED;
+}
+
+/* One of each function after the other. */
+static void start_some(void)
+{
+	bool any;
+
+	do {
+		any = false;
+		function_for_each(start_one, &any);
+	} while (any && !turn_is_over(&start_turn));
+	wants_start |= any;
+	turn_end(&start_turn, any);
 }
 
 void call_poll(void)
 {
-	if (time_now() >= next_timeout)
+	if (time_now() >= next_timeout && turn_begin(&end_turn))
 		end_late();
-	if (wants_start) {
+	if (wants_start && turn_begin(&start_turn)) {
 		wants_start = false;
-		function_for_each(start_some, NULL);
+		start_some();
 	}
 	tell_ended();
 	function_poll();
@@ -520,7 +548,11 @@ void call_poll(void)
 
 u64 call_deadline(void)
 {
-	if (wants_start || !TAILQ_EMPTY(&ended) || function_wants_poll())
+	u64 deadline = u64_max(next_timeout, end_turn.next);
+
+	if (!TAILQ_EMPTY(&ended))
 		return 0;
-	return next_timeout;
+	if (wants_start)
+		deadline = u64_min(deadline, start_turn.next);
+	return u64_min(deadline, function_deadline());
 }

@@ -74,7 +74,7 @@ enum err must_check call_take(struct call *call, const u8 *bytes, u32 len);
  * call is over already, and over() is not called. */
 enum err must_check call_begin(struct call *call, void (*over)(struct call *call), void *arg);
 
-/* Whoever wants it is gone: its VM is killed, and the call with it. */
+/* Whoever wants it is gone: its VM will be killed, and the call with it. */
 void call_abort(struct call *call);
 
 /* A call that is over. */

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "ctl/call.h"
+#include "ctl/turn.h"
 #include "lib/assert.h"
 #include "mm/pool.h"
 
@@ -26,6 +27,7 @@ static struct pool records = POOL_INIT("functions", struct function, FRAME_FOR_G
 static struct function_list functions = TAILQ_HEAD_INITIALIZER(functions);
 static u32 n_functions;
 static bool is_wanting; /* some function may lack VMs */
+static struct turn making;
 
 struct function *function_find(const char *name)
 {
@@ -243,9 +245,9 @@ static u32 set_going(struct function *f, u32 n)
 	return done;
 }
 
-bool function_wants_poll(void)
+u64 function_deadline(void)
 {
-	return is_wanting;
+	return is_wanting ? making.next : TIME_NEVER;
 }
 
 void function_poll(void)
@@ -253,7 +255,7 @@ void function_poll(void)
 	struct function *f;
 	u32 n = 0;
 
-	if (!is_wanting)
+	if (!is_wanting || !turn_begin(&making))
 		return;
 	TAILQ_FOREACH (f, &functions, link) {
 		while (n < MADE_PER_POLL && make_ahead(f))
@@ -261,6 +263,7 @@ void function_poll(void)
 		n += set_going(f, MADE_PER_POLL);
 	}
 	is_wanting = n >= MADE_PER_POLL;
+	turn_end(&making, is_wanting);
 }
 
 /* The table */

@@ -105,6 +105,6 @@ bool function_drop_idle(void);
 
 /* Makes VMs ahead where they are wanted, and prepares those that wait: a few at a time. */
 void function_poll(void);
-bool function_wants_poll(void);
+u64 function_deadline(void); /* host ticks */
 
 #endif

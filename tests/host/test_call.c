@@ -307,6 +307,51 @@ static void test_dropped(void **state)
 	forget(3);
 }
 
+/* One poll on a machine that takes its time; then guests have theirs before the next. */
+static void one_turn(void)
+{
+	fake_time_step = MS / 5;
+	ctl_poll();
+	fake_time_step = 0;
+	assert_false(ctl_wanted());
+}
+
+/* Many at once: they are started, end late, and go with their client in turns. */
+static void test_turns(void **state)
+{
+	const u32 n = 30;
+
+	(void)state;
+	for (u32 round = 0; round < 2; round++) {
+		accepts("function set f template=f max=1");
+		for (u32 i = 0; i < n; i++)
+			request(&r[i], "invoke f timeout=1000", payload, 600);
+		fake_poll();
+		assert_int_equal(n_clones(), 1);
+		accepts("function set f template=f max=40");
+		one_turn();
+		assert_in_range(n_clones(), 2, n / 2);
+		fake_time += 10 * MS;
+		fake_poll();
+		assert_int_equal(n_clones(), n);
+		for (u32 i = 0; i < fc.n_vms; i++)
+			enters(fc.vms[i]);
+		if (round == 0)
+			fake_time += 2000 * MS;
+		for (u32 i = 0; i < n && round == 1; i++)
+			request_drop(&r[i]);
+		assert_int_equal(n_clones(), n);
+		one_turn();
+		assert_in_range(n_clones(), n / 2, n - 1);
+		fake_time += 10 * MS;
+		fake_poll();
+		assert_int_equal(n_clones(), 0);
+		for (u32 i = 0; i < n && round == 0; i++)
+			check_failure(&r[i], ERR_TIMEOUT, "");
+	}
+	forget(n);
+}
+
 static void test_nth_failure(void **state)
 {
 	u64 limit = 0;
@@ -364,6 +409,7 @@ int main(void)
 		TEST(test_queue),
 		TEST(test_killed),
 		TEST(test_dropped),
+		TEST(test_turns),
 		TEST(test_nth_failure),
 	};
 

@@ -12,6 +12,26 @@ static bool is_there(const char *name)
 	return vm != NULL;
 }
 
+/* They are made a few at a time, and guests have as long in between. */
+static void test_turns(void **state)
+{
+	(void)state;
+	accepts("function set f template=f warm=20");
+	for (u32 n = 2; n <= 20; n += 2) {
+		u64 start = fake_time;
+
+		fake_time_step = 100;
+		ctl_poll();
+		assert_int_equal(n_clones(), n);
+		fake_time_step = 0;
+		assert_false(ctl_wanted());
+		fake_time += fake_time - start;
+		assert_true(ctl_wanted());
+	}
+	fake_poll();
+	assert_int_equal(n_clones(), 20);
+}
+
 /* VMs that end while they wait are not made for ever. */
 static void test_spoilt(void **state)
 {
@@ -227,8 +247,8 @@ static void test_random(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_spoilt),   TEST(test_taken_away), TEST(test_memory_is_short),
-		TEST(test_writeset), TEST(test_random),
+		TEST(test_turns),           TEST(test_spoilt),   TEST(test_taken_away),
+		TEST(test_memory_is_short), TEST(test_writeset), TEST(test_random),
 	};
 
 	return cmocka_run_group_tests(tests, up, NULL);
