@@ -31,19 +31,21 @@ struct row {
 	u64 exits, breaks, private_frames, merged_frames;
 };
 
+/* The one that has the screen. */
 static struct {
 	bool is_running, by_memory;
 	u64 n_left; /* looks, this one too; 0: without end */
 	u64 delay;  /* ticks */
 	u64 next;   /* host ticks */
-	u64 last;   /* look, by whomever: host ticks */
 	u32 n_lines, n_said;
 	struct cmd out; /* its sink */
-	struct row row[ROWS_MAX];
-	u32 n_rows, n_vms;
 } top;
 
 /* ---- a look ---- */
+
+static u64 last_look; /* by whomever: host ticks */
+static struct row rows[ROWS_MAX];
+static u32 n_rows, n_vms;
 
 static u64 since(u64 now, u64 before)
 {
@@ -69,22 +71,22 @@ static struct vm_seen look_at(struct vm *vm)
 /* Into its place, if that is not behind all that are shown. */
 static void insert(const struct row *r)
 {
-	u32 at = top.n_rows < ROWS_MAX ? top.n_rows++ : ROWS_MAX;
+	u32 at = n_rows < ROWS_MAX ? n_rows++ : ROWS_MAX;
 
-	for (; at > 0 && top.row[at - 1].key < r->key; at--)
+	for (; at > 0 && rows[at - 1].key < r->key; at--)
 		if (at < ROWS_MAX)
-			top.row[at] = top.row[at - 1];
+			rows[at] = rows[at - 1];
 	if (at < ROWS_MAX)
-		top.row[at] = *r;
+		rows[at] = *r;
 }
 
 static bool add_vm(struct vm *vm, void *arg)
 {
 	struct vm_seen now = look_at(vm), was = { .at = vm->stats.created };
 	struct space_usage u;
+	const bool *by_memory = arg;
 	struct row r = { 0 };
 
-	(void)arg;
 	if (vm->is_seen)
 		was = vm->seen;
 	vm->seen = now;
@@ -98,8 +100,8 @@ static bool add_vm(struct vm *vm, void *arg)
 	r.breaks = since(now.breaks, was.breaks);
 	r.private_frames = u.private_frames;
 	r.merged_frames = u.merged_frames;
-	r.key = top.by_memory ? r.private_frames : r.guest + r.hypervisor;
-	top.n_vms++;
+	r.key = *by_memory ? r.private_frames : r.guest + r.hypervisor;
+	n_vms++;
 	insert(&r);
 	return true;
 }
@@ -113,28 +115,24 @@ static u64 per_second(u64 n, u64 ticks)
 	return ms ? n * MS_PER_S / ms : 0;
 }
 
-/* Begins a line; all but the last end themselves. */
-static void line(void)
+/* Begins a line on the screen; all but the last end themselves. */
+static void line(struct cmd *c)
 {
-	if (top.is_running)
-		cmd_printf(&top.out, "\033[K");
+	if (c != &top.out)
+		return;
+	cmd_printf(c, "\033[K");
 	top.n_lines++;
 }
 
-static void draw(u64 ticks)
+static void draw(struct cmd *c, u64 ticks)
 {
-	struct cmd *c = &top.out;
-
-	if (top.n_lines && top.n_said == shell_n_said())
-		cmd_printf(c, "\033[%uA", top.n_lines);
-	top.n_lines = 0;
-	line();
+	line(c);
 	cmd_printf(c, "%-24s %8s  %8s  %9s  %9s  %8s  %8s   last %s\n", "NAME", "GUEST", "HYP",
 	           "EXITS/S", "BREAKS/S", "PRIVATE", "MERGED", fmt_ticks(ticks).s);
-	for (u32 i = 0; i < top.n_rows; i++) {
-		const struct row *r = &top.row[i];
+	for (u32 i = 0; i < n_rows; i++) {
+		const struct row *r = &rows[i];
 
-		line();
+		line(c);
 		cmd_printf(c, "%-24s %8s  %8s  %9lu  %9lu  %8s  %8s\n", r->name,
 		           fmt_percent(r->guest, r->ticks).s,
 		           fmt_percent(r->hypervisor, r->ticks).s, per_second(r->exits, r->ticks),
@@ -142,24 +140,21 @@ static void draw(u64 ticks)
 		           fmt_bytes(r->private_frames * PAGE_SIZE).s,
 		           fmt_bytes(r->merged_frames * PAGE_SIZE).s);
 	}
-	if (top.n_vms > top.n_rows) {
-		line();
-		cmd_printf(c, "and %u more\n", top.n_vms - top.n_rows);
+	if (n_vms > n_rows) {
+		line(c);
+		cmd_printf(c, "and %u more\n", n_vms - n_rows);
 	}
-	if (top.is_running)
-		cmd_printf(c, "\033[J");
-	top.n_said = shell_n_said();
 }
 
-static void look(void)
+static void look(struct cmd *c, bool by_memory)
 {
-	u64 now = time_now(), ticks = since(now, top.last);
+	u64 now = time_now(), ticks = since(now, last_look);
 
-	top.last = now;
-	top.n_rows = top.n_vms = 0;
+	last_look = now;
+	n_rows = n_vms = 0;
 	usage_round();
-	vm_for_each(add_vm, NULL);
-	draw(ticks);
+	vm_for_each(add_vm, &by_memory);
+	draw(c, ticks);
 }
 
 /* ---- over and over ---- */
@@ -179,12 +174,23 @@ u64 top_deadline(void)
 	return top.is_running ? top.next : TIME_NEVER;
 }
 
+/* Over the last one, unless something else has been said in between. */
+static void look_again(void)
+{
+	if (top.n_lines && top.n_said == shell_n_said())
+		cmd_printf(&top.out, "\033[%uA", top.n_lines);
+	top.n_lines = 0;
+	look(&top.out, top.by_memory);
+	cmd_printf(&top.out, "\033[J");
+	top.n_said = shell_n_said();
+	top.next = time_now() + top.delay;
+}
+
 void top_poll(void)
 {
 	if (!top.is_running || time_now() < top.next)
 		return;
-	look();
-	top.next = time_now() + top.delay;
+	look_again();
 	if (top.n_left && --top.n_left == 0)
 		top_stop();
 }
@@ -192,24 +198,27 @@ void top_poll(void)
 enum err top_run(struct cmd *c)
 {
 	u64 n = 0, seconds = DELAY_S;
+	bool by_memory;
 	enum err e = cmd_take_count(c, LOOKS_MAX, &n);
 
 	if (e == ERR_OK)
 		e = cmd_take_number(c, "-d", DELAY_S_MAX, &seconds);
 	if (e != ERR_OK)
 		return e;
-	top.by_memory = cmd_take_flag(c, "memory");
+	by_memory = cmd_take_flag(c, "memory");
 	if (c->n_args > 0)
 		return cmd_fail(c, ERR_INVAL, "usage: top [memory] [-n N] [-d SECONDS]");
-	if (c->json)
-		n = 1; /* a program gets one look: there is no screen to draw over */
+	if (c->json || n == 1) { /* a program gets one look: there is no screen to draw over */
+		look(c, by_memory);
+		return ERR_OK;
+	}
 	top.out.caller = c->caller;
 	top.out.ctx = c->ctx;
 	top.n_lines = 0;
+	top.by_memory = by_memory;
 	top.delay = time_ns_to_ticks(seconds * NS_PER_S);
-	top.is_running = n != 1;
-	look();
 	top.n_left = n ? n - 1 : 0;
-	top.next = time_now() + top.delay;
+	top.is_running = true;
+	look_again();
 	return ERR_OK;
 }

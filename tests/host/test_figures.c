@@ -3,6 +3,7 @@
  * What commands say about VMs, memory and time: lists, the balance of mem, and top.
  */
 #include "ctl_fake.h"
+#include "caller.h"
 #include "arch/time.h"
 #include "ctl/shell.h"
 
@@ -174,6 +175,34 @@ static void test_top_goes_on(void **state)
 	assert_has(fake_screen(), "pando> ");
 }
 
+/* A program's look is its own: the one on the screen goes on as it was. */
+static void test_top_of_two(void **state)
+{
+	u64 second = time_ns_to_ticks(1000000000);
+	struct request r;
+
+	(void)state;
+	fake_type("boot linux -n 2\r");
+	store(fc.vms[1], 0);
+	fake_type("top -d 3\r\n");
+	request(&r, "top memory -n 7 -d 1", NULL, 0);
+	assert_int_equal(r.e, ERR_OK);
+	assert_has(r.text, "\nlinux-2 ");
+	assert_has_not(r.text, "\033");
+	assert_true(strstr(r.text, "\nlinux-2 ") < strstr(r.text, "\nlinux "));
+	assert_int_equal(ctl_deadline(), fake_time + 3 * second);
+	fake_time += second;
+	run_vcpu(fc.vms[0], second, 0);
+	fake_time += 2 * second;
+	fc.n_screen = 0;
+	fake_poll();
+	assert_has(fake_screen(), "\033[3A\033[KNAME");
+	assert_has(fc.screen, "\n\033[Klinux  ");
+	assert_true(strstr(fc.screen, "linux ") < strstr(fc.screen, "linux-2 "));
+	assert_int_equal(ctl_deadline(), fake_time + 3 * second);
+	fake_type("q");
+}
+
 #define TEST(t) cmocka_unit_test_teardown(t, fake_down)
 
 int main(void)
@@ -181,6 +210,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_lists),        TEST(test_memory), TEST(test_many_families),
 		TEST(test_stat_of_many), TEST(test_top),    TEST(test_top_goes_on),
+		TEST(test_top_of_two),
 	};
 
 	fake_seed(4);
