@@ -238,6 +238,11 @@ static void make_clones(void)
 	deadline = ticks_in(WORK_LIMIT_NS);
 }
 
+static void say_off(const struct vm *vm)
+{
+	shell_say("demo: %s went off: %s", vm->name, vm->off_reason ? vm->off_reason : "killed");
+}
+
 static void template_event(u32 events)
 {
 	const struct vm_stats *s = &demo.template->stats;
@@ -246,7 +251,7 @@ static void template_event(u32 events)
 	if (step != STEP_BOOT)
 		return;
 	if (events & VM_EV_OFF) {
-		shell_say("demo: %s went off: %s", demo.template->name, demo.template->off_reason);
+		say_off(demo.template);
 		settle("the guest did not boot");
 	} else if (events & VM_EV_READY) {
 		demo.boot_ticks = s->ready - s->created;
@@ -271,7 +276,7 @@ static void clone_event(struct demo_clone *c, u32 events)
 	if (events & VM_EV_DONE)
 		demo_check_result(&demo, c, &boot_images.demo);
 	else
-		shell_say("demo: %s went off: %s", c->vm->name, c->vm->off_reason);
+		say_off(c->vm);
 	if (demo.n_done * N_PROGRESS / demo.n != (demo.n_done - 1) * N_PROGRESS / demo.n)
 		shell_say("demo: %u of %u clones done, %u right", demo.n_done, demo.n,
 		          demo.n_right);

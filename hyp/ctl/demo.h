@@ -19,7 +19,7 @@ bool demo_is_running(void);
 /* The job ends as a failure. */
 void demo_cancel(void);
 
-/* Something happened to `vm`; true: it is the demo's, and needs no message. */
+/* Something happened to `vm`, or it was killed (VM_EV_OFF); true: it is the demo's, and needs no message. */
 bool demo_event(struct vm *vm, u32 events);
 
 /* The next step, if its time has come. */

@@ -45,6 +45,7 @@ void event_kill(struct vm *vm)
 	if (!vm->is_functions)
 		wire_tell(vm, "killed");
 	vm_kill(vm);
+	(void)demo_event(vm, VM_EV_OFF); /* what the demo makes of it is the same */
 	await_killed(vm);
 	call_killed(vm);
 }

@@ -4,6 +4,7 @@
  * that goes off, no memory, memory that does not come back.
  */
 #include "ctl_fake.h"
+#include "caller.h"
 #include "arch/time.h"
 
 /* Up to the clones, which all run then. */
@@ -104,6 +105,42 @@ static void test_clone_goes_off(void **state)
 			fake_done(fc.vms[i], i);
 	assert_has(finish(), "FAIL: demo: not all results are right");
 	assert_has(fc.screen, "linux.3 went off: killed by a fault");
+}
+
+/* A program kills VMs of the demo: it does not wait for them. */
+static void test_killed_clones(void **state)
+{
+	struct request r;
+
+	(void)state;
+	start();
+	request(&r, "kill linux.1", NULL, 0);
+	request(&r, "kill linux", NULL, 0);
+	assert_int_equal(fc.n_vms, FAKE_CLONES - 1);
+	for (u32 i = 0; i < fc.n_vms; i++)
+		fake_done(fc.vms[i], fc.vms[i]->clone_id);
+	fake_poll();
+	assert_has(fc.screen, "linux.1 went off: killed");
+	assert_has(fc.screen, "19 right, 1 wrong");
+	assert_has(finish(), "FAIL: demo: not all results are right");
+	start();
+	request(&r, "kill all", NULL, 0);
+	fc.n_screen = 0;
+	fake_poll();
+	assert_has(finish(), "FAIL: demo: not all results are right");
+	assert_int_equal(fc.n_vms, 0);
+}
+
+static void test_killed_template(void **state)
+{
+	struct request r;
+
+	(void)state;
+	fake_type("demo\r");
+	request(&r, "kill all", NULL, 0);
+	fake_poll();
+	assert_has(fc.screen, "linux went off: killed");
+	assert_has(finish(), "FAIL: demo: the guest did not boot");
 }
 
 static void test_silent_clone(void **state)
@@ -214,6 +251,8 @@ int main(void)
 		TEST(test_wrong_result),
 		TEST(test_result_of_wrong_length),
 		TEST(test_clone_goes_off),
+		TEST(test_killed_clones),
+		TEST(test_killed_template),
 		TEST(test_silent_clone),
 		TEST(test_boot_hangs),
 		TEST(test_guest_goes_off),
@@ -224,5 +263,6 @@ int main(void)
 		TEST(test_waits_for_killed_vms),
 	};
 
+	fake_seed(6);
 	return cmocka_run_group_tests(tests, fake_up, NULL);
 }
