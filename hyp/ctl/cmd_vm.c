@@ -38,7 +38,7 @@ static enum err run_clone(struct cmd *c)
 {
 	struct vm *template, *vm = NULL;
 	struct time_cost sum = { 0 };
-	u64 n = 1;
+	u64 n = 1, n_made = 0;
 	enum err e = take_count(c, &n);
 
 	if (e != ERR_OK)
@@ -49,18 +49,17 @@ static enum err run_clone(struct cmd *c)
 	if (e != ERR_OK)
 		return e;
 	json_array(c->json, "vms");
-	for (u64 i = 0; i < n && e == ERR_OK; i++) {
-		e = clone_one(c, template, &vm, i < NAMES_TOLD, &sum);
-		if (e == ERR_OK && i + 1 == n)
-			cmd_printf(c, "%s: %lu started, the last is %s\n", template->name, n,
-			           vm->name);
-		else if (e != ERR_OK)
-			cmd_fail(c, e, "%s: clone %lu of %lu: %s", template->name, i + 1, n,
-			         e == ERR_STATE ? "not a template; freeze it first"
-			                        : name_of_err(e));
+	while (n_made < n && e == ERR_OK) {
+		e = clone_one(c, template, &vm, n_made < NAMES_TOLD, &sum);
+		n_made += e == ERR_OK;
 	}
 	json_end_array(c->json);
-	json_u64(c->json, "n", n);
+	json_u64(c->json, "n", n_made);
+	if (e == ERR_OK)
+		cmd_printf(c, "%s: %lu started, the last is %s\n", template->name, n, vm->name);
+	else
+		cmd_fail(c, e, "%s: clone %lu of %lu: %s", template->name, n_made + 1, n,
+		         e == ERR_STATE ? "not a template; freeze it first" : name_of_err(e));
 	figure_cost(c->json, NULL, sum);
 	vm_put(template);
 	return e;

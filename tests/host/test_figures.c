@@ -34,6 +34,23 @@ static void test_lists(void **state)
 	assert_has(fake_type("vms linux -s\r"), "3 VMs: 2 running, 1 paused; ");
 }
 
+/* A program is told how many clones there are, be it all or not. */
+static void test_clone_count(void **state)
+{
+	struct request r;
+
+	(void)state;
+	fake_type("boot linux\rfreeze linux\r");
+	request(&r, "clone linux -n 3", NULL, 0);
+	assert_int_equal(r.e, ERR_OK);
+	assert_has(r.data, "\"vms\":[\"linux.1\",\"linux.2\",\"linux.3\"],\"n\":3,");
+	fc.fail_next = ERR_NOMEM;
+	request(&r, "clone linux -n 3", NULL, 0);
+	assert_int_equal(r.e, ERR_NOMEM);
+	assert_has(r.error, "linux: clone 1 of 3: ");
+	assert_has(r.data, "\"vms\":[],\"n\":0,");
+}
+
 static void store(struct vm *vm, u64 offset)
 {
 	assert_int_equal(copy_to_guest(&vm->space, GPA(vm->ram.base.v + offset), "x", 1), ERR_OK);
@@ -208,9 +225,9 @@ static void test_top_of_two(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_lists),        TEST(test_memory), TEST(test_many_families),
-		TEST(test_stat_of_many), TEST(test_top),    TEST(test_top_goes_on),
-		TEST(test_top_of_two),
+		TEST(test_lists),         TEST(test_clone_count),  TEST(test_memory),
+		TEST(test_many_families), TEST(test_stat_of_many), TEST(test_top),
+		TEST(test_top_goes_on),   TEST(test_top_of_two),
 	};
 
 	fake_seed(4);
