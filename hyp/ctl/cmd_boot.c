@@ -2,10 +2,10 @@
 /*
  * boot and image: VMs from the bundle, and from images that were put here.
  */
-#include <stdio.h>
 #include <string.h>
 #include "ctl/await.h"
 #include "ctl/boot.h"
+#include "ctl/event.h"
 #include "ctl/fmt.h"
 #include "ctl/image.h"
 #include "ctl/names.h"
@@ -227,13 +227,13 @@ static enum err boot_order(struct cmd *c, struct order *o)
 	if (strlen(c->arg[0]) >= VM_NAME_LEN)
 		return cmd_fail(c, ERR_INVAL, "a VM's name has at most %u characters",
 		                VM_NAME_LEN - 1);
-	snprintf(o->config.name, VM_NAME_LEN, "%s", c->arg[0]);
+	strcpy(o->config.name, c->arg[0]);
 	e = boot_vm(&o->config, &vm, &why);
 	if (e != ERR_OK)
 		return cmd_fail(c, e, "%s: cannot boot: %s", c->arg[0], why);
 	e = answer_boot(c, vm, o->wait_ms);
 	if (e != ERR_OK)
-		vm_kill(vm);
+		event_kill(vm);
 	return e;
 }
 

@@ -46,6 +46,7 @@ static struct {
 	struct vm *restless;     /* stores DONE without end, on another hart */
 	struct vm *stuck;        /* what nomem_victim() says next */
 	enum err fail_next;      /* the next vm_create or vm_clone */
+	bool takes_last_frame;   /* the next vm_create leaves no memory */
 	struct vm_config booted; /* of the last vm_create */
 	jmp_buf off;             /* where power_off() goes */
 	int off_code;
@@ -158,6 +159,9 @@ enum err vm_create(const struct vm_config *c, struct vm **out, const char **why)
 	regions[0] = vm->ram;
 	regions[1] = vm->window;
 	assert_int_equal(space_init(&vm->space, regions, 2), ERR_OK);
+	if (fc.takes_last_frame)
+		frame_fail_from(1);
+	fc.takes_last_frame = false;
 	*out = vm;
 	return ERR_OK;
 }

@@ -230,6 +230,22 @@ static void test_events(void **state)
 	assert_has_not(take_out(), "event");
 }
 
+/* A VM that was booted and cannot be waited for is not kept, and both are told. */
+static void test_booted_and_killed(void **state)
+{
+	const char *out;
+
+	(void)state;
+	say("1 image put k +6\nkernel2 events on\n");
+	fc.takes_last_frame = true;
+	out = say("3 boot new kernel=k memory=4M wait=1000\n");
+	frame_fail_from(0);
+	assert_has(out, "{\"id\":\"3\",\"ok\":false,\"error\":{\"code\":\"nomem\"");
+	assert_has(out, "{\"event\":\"booted\",\"vm\":\"new\"");
+	assert_has(out, "{\"event\":\"killed\",\"vm\":\"new\"");
+	say("4 image rm k\n");
+}
+
 static void test_attach(void **state)
 {
 	struct fake_port *console = &fake_ports[9];
@@ -357,6 +373,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_slow_reader, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_leaves_unread, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_events, connect, hang_up),
+		cmocka_unit_test_setup_teardown(test_booted_and_killed, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_attach, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_later, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_nobody_waits, connect, hang_up),
