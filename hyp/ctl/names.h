@@ -18,9 +18,10 @@ const char *name_of_isolation(bool strong);
 #define NAME_PLAIN_LEN 32 /* with its NUL */
 bool name_is_plain(const char *name);
 
-/* The most important reason not to run: "ready", "no memory", ... or "-". */
 /* With figures, if they say more than err_name(). */
 const char *name_of_err(enum err e);
+
+/* The most important reason not to run: "ready", "no memory", ... or "-". */
 const char *name_of_holds(u32 holds);
 
 /* Finds a VM by NAME or #ID and takes a reference; the message names what was not found. */

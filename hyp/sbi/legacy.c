@@ -20,13 +20,9 @@ static void getchar_call(struct vcpu *v, struct sbi_call *c)
 	c->error = dbcn_getc(v);
 }
 
-const struct sbi_ext sbi_putchar = { .name = "console putchar",
-	                             .first_eid = 1,
-	                             .last_eid = 1,
-	                             .is_legacy = true,
-	                             .call = putchar_call };
-const struct sbi_ext sbi_getchar = { .name = "console getchar",
-	                             .first_eid = 2,
-	                             .last_eid = 2,
-	                             .is_legacy = true,
-	                             .call = getchar_call };
+const struct sbi_ext sbi_putchar = {
+	.name = "console putchar", .first_eid = 1, .last_eid = 1, .call = putchar_call
+};
+const struct sbi_ext sbi_getchar = {
+	.name = "console getchar", .first_eid = 2, .last_eid = 2, .call = getchar_call
+};

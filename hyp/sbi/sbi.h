@@ -32,7 +32,6 @@ struct sbi_call {
 struct sbi_ext {
 	const char *name;
 	u64 first_eid, last_eid;
-	bool is_legacy; /* v0.1: result in a0 only, a1 untouched */
 	void (*call)(struct vcpu *v, struct sbi_call *c);
 };
 
