@@ -33,13 +33,6 @@ static struct console *find(u64 k)
 	return NULL;
 }
 
-static void set_attached(struct vm *vm, bool on)
-{
-	lock_acquire(&vm->dev_lock);
-	vm->console.attached = on;
-	lock_release(&vm->dev_lock);
-}
-
 bool attach_has(const struct vm *vm)
 {
 	for (u32 i = 0; i < SERIAL_PORTS_MAX; i++)
@@ -55,7 +48,7 @@ static void unbind(struct console *c)
 	if (!vm)
 		return;
 	c->vm = NULL;
-	set_attached(vm, false);
+	vm_console_attach(vm, false);
 	vm_put(vm);
 }
 
@@ -74,7 +67,7 @@ enum err attach_bind(struct vm *vm, u64 k)
 	view_unwatch(vm);
 	vm_get(vm);
 	c->vm = vm;
-	set_attached(vm, true);
+	vm_console_attach(vm, true);
 	deadline = 0;
 	return ERR_OK;
 }

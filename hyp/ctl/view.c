@@ -41,13 +41,6 @@ static struct {
 	u64 retry; /* host ticks: the guest's FIFO was full, try again then */
 } attached;
 
-static void set_attached(struct vm *vm, bool on)
-{
-	lock_acquire(&vm->dev_lock);
-	vm->console.attached = on;
-	lock_release(&vm->dev_lock);
-}
-
 static struct watched *find(const struct vm *vm)
 {
 	for (u32 i = 0; i < WATCHED_MAX; i++)
@@ -107,7 +100,7 @@ static void drop(struct watched *w)
 		show_line(w);
 	w->vm = NULL;
 	if (vm != attached.vm)
-		set_attached(vm, false);
+		vm_console_attach(vm, false);
 	vm_put(vm);
 }
 
@@ -123,7 +116,7 @@ enum err view_watch(struct vm *vm)
 	vm_get(vm);
 	w->vm = vm;
 	w->len = 0;
-	set_attached(vm, true);
+	vm_console_attach(vm, true);
 	return ERR_OK;
 }
 
@@ -149,7 +142,7 @@ void view_attach(struct vm *vm)
 	attached.vm = vm;
 	attached.len = 0;
 	attached.retry = 0;
-	set_attached(vm, true);
+	vm_console_attach(vm, true);
 	if (w) { /* the line without an end, such as a prompt, that has left the ring already */
 		console_write(w->line, w->len);
 		w->len = 0;
@@ -165,7 +158,7 @@ void view_detach(void)
 		return;
 	attached.vm = NULL;
 	if (!find(vm))
-		set_attached(vm, false);
+		vm_console_attach(vm, false);
 	vm_put(vm);
 }
 

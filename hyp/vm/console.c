@@ -52,6 +52,13 @@ void vm_console_put(struct vm *vm, char c)
 		vm_post_event(vm, VM_EV_OUTPUT);
 }
 
+void vm_console_attach(struct vm *vm, bool on)
+{
+	lock_acquire(&vm->dev_lock);
+	vm->console.attached = on;
+	lock_release(&vm->dev_lock);
+}
+
 u32 vm_console_take(struct vm *vm, char *buf, u32 max)
 {
 	struct vm_console *con = &vm->console;

@@ -227,6 +227,9 @@ void vm_console_put(struct vm *vm, char c);
 /* Makes the ring before the first byte needs it.  False: no memory. */
 bool must_check vm_console_prepare(struct vm *vm);
 
+/* Is there somebody who wants its output as it comes? */
+void vm_console_attach(struct vm *vm, bool on);
+
 /* Takes up to `max` bytes of buffered output. */
 u32 vm_console_take(struct vm *vm, char *buf, u32 max);
 

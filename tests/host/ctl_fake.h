@@ -354,6 +354,11 @@ bool vm_has_events(void)
 	return fc.restless || fc.next_event != fc.n_events;
 }
 
+void vm_console_attach(struct vm *vm, bool on)
+{
+	vm->console.attached = on;
+}
+
 u32 vm_console_take(struct vm *vm, char *buf, u32 max)
 {
 	u32 n = (u32)u64_min(vm->console.len, max);
