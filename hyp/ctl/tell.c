@@ -8,7 +8,7 @@
 #include "ctl/wire.h"
 #include "drv/power.h"
 
-#define TELL_NS      1000000000UL
+#define NS_PER_S     1000000000UL
 #define TELL_AT_ONCE 16U
 
 static bool went_off; /* some VM has, since the last tell_quit() */
@@ -35,11 +35,11 @@ static void to_ports(const struct vm *vm, u32 events)
 /* A guest may say READY and DONE as often as it likes; the log takes some lines of each at once, then one a second. */
 static bool may_log(struct vm *vm)
 {
-	u64 now = time_now(), each = time_ns_to_ticks(TELL_NS);
+	u32 now = (u32)(time_ticks_to_ns(time_now()) / NS_PER_S);
 
-	if (vm->told_until > now + (TELL_AT_ONCE - 1) * each)
+	if (vm->told_until >= now + TELL_AT_ONCE)
 		return false;
-	vm->told_until = u64_max(vm->told_until, now) + each;
+	vm->told_until = (u32)u64_max(vm->told_until, now) + 1;
 	return true;
 }
 

@@ -128,7 +128,6 @@ struct vm {
 	u32 number_len;             /* m */
 	char number[VM_NUMBER_LEN]; /* m: n_clones_made in decimal, number_len digits */
 	_Atomic u64 nomem_told;     /* a: when VM_EV_NOMEM was posted last; 0: never */
-	u64 told_until;             /* control's: of its lines in the log; host ticks */
 	u32 result_len;             /* d: of the last DONE */
 	u32 result_status;          /* d: enum vm_result_status of it */
 	u64 time_delta;             /* o: htimedelta in ticks (guest time = time + delta) */
@@ -151,6 +150,7 @@ struct vm {
 	bool is_going;             /*   whether it has been set going since it was made or reset, */
 	u32 n_ahead;               /*   how many pages that were, */
 	bool is_functions; /*   and whether it was made for a function: nobody is told of it */
+	u32 told_until;    /* control's: of its lines in the log; s */
 	struct vm_console console; /* d */
 	struct vm_stats stats;
 
