@@ -475,8 +475,9 @@ static u32 reap(struct row *ended, u32 max)
 		end(t, &dead);
 		row_add(ended, t);
 		n++;
-		/* If nobody walks anywhere now, these need not wait in the list.  Whoever pointed to them
-		 * was fenced or is past already; this look holds even where that is not so. */
+		/* If nobody walks anywhere now, these need not wait in the list.  That they were below a table
+		 * that is past says nothing: a space may have let go of one since, and a hart outside of its
+		 * windows walks there by what it remembers until it opens the next. */
 		if (!now.first && dead.first && n < max && tlb_is_past(tlb_retire())) {
 			now = dead;
 			dead.first = NULL;

@@ -192,6 +192,27 @@ static void test_absent_for_a_sibling(void **state)
 	mm_end();
 }
 
+/* What a hart maps for itself it finds at once, though it remembers that nothing was there. */
+static void test_absent_for_the_hart_itself(void **state)
+{
+	(void)state;
+	mm_start(32, 4);
+	mm_space(&a, 8);
+	mm_store(0, &a, MM_PAGE(0), 1);
+	fake_enter(0, &a, 0);
+	assert_null(fake_access(0, MM_PAGE(1), false));
+	assert_null(fake_access(0, MM_PAGE(N_ENTRIES), false));
+	fake_leave(0);
+	assert_int_equal(space_fault(&a, GPA(MM_PAGE(1)), ACCESS_READ), ERR_OK);
+	assert_int_equal(space_add_block(&a, GPA(MM_PAGE(N_ENTRIES))), ERR_OK);
+	fake_enter(0, &a, 0);
+	assert_int_equal(word(0, MM_PAGE(1)), 0);
+	assert_int_equal(word(0, MM_PAGE(N_ENTRIES)), 0);
+	fake_leave(0);
+	space_fini(&a);
+	mm_end();
+}
+
 /* Two siblings each change a frame before either enters again: both owe the other's fence. */
 static void test_two_breaks_before_one_entry(void **state)
 {
@@ -394,6 +415,55 @@ static void test_reaper_kicks(void **state)
 	mm_end_family(&a, &b);
 }
 
+static void let_pass(struct space *s)
+{
+	for (u32 h = 0; h < 2; h++) {
+		fake_enter(h, s, h);
+		fake_leave(h);
+	}
+}
+
+/* A table below two others: a space lets go of it, then the other parent, which was past before, is freed.  A hart that
+ * owes the space's fence still walks there. */
+static void test_past_parent_of_a_table_in_use(void **state)
+{
+	struct table *t;
+	hpa_t at;
+
+	(void)state;
+	mm_start(32, 4);
+	mm_space(&a, 8);
+	mm_store(0, &a, MM_PAGE(0), 10);
+	mm_store(0, &a, MM_PAGE(600), 60);
+	space_fork(&b, &a);
+	mm_store(1, &b, MM_PAGE(600), 61);
+	t = table_below(a.root->pte[pte_index(GPA(RAM), 2)]);
+	t = table_below(t->pte[pte_index(GPA(RAM), 1)]);
+	at = ptr_hpa(t->pte);
+	space_fini(&b);
+	let_pass(&a); /* b's root may go */
+	fake_hart = 3;
+	assert_true(space_reap(1)); /* what was below it waits now, and names the table of page 0 */
+	assert_int_equal(dying(), 1);
+	assert_int_equal(atomic_load(&t->count), 2);
+	fake_enter(1, &a, 1);
+	assert_int_equal(word(1, MM_PAGE(0)), 10);
+	fake_leave(1); /* past, and remembers where the table is */
+	mm_store(0, &a, MM_PAGE(0), 20);
+	assert_int_equal(atomic_load(&t->count), 1);
+	fake_hart = 3;
+	assert_true(space_reap(1000));
+	assert_int_equal(atomic_load(&t->count), 0);
+	assert_int_equal(frame_of(at)->class, FRAME_TABLE);
+	fake_speculate(1, MM_PAGE(1));
+	let_pass(&a);
+	fake_hart = 3;
+	assert_false(space_reap(1000));
+	assert_int_not_equal(frame_of(at)->class, FRAME_TABLE);
+	space_fini(&a);
+	mm_end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -402,11 +472,13 @@ int main(void)
 		cmocka_unit_test(test_old_frame_outlives_the_fence),
 		cmocka_unit_test(test_own_page_needs_no_kick),
 		cmocka_unit_test(test_absent_for_a_sibling),
+		cmocka_unit_test(test_absent_for_the_hart_itself),
 		cmocka_unit_test(test_two_breaks_before_one_entry),
 		cmocka_unit_test(test_nobody_waits_for_a_spinning_hart),
 		cmocka_unit_test(test_next_window_is_another),
 		cmocka_unit_test(test_oldest_hart_counts),
 		cmocka_unit_test(test_reaper_kicks),
+		cmocka_unit_test(test_past_parent_of_a_table_in_use),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
