@@ -93,11 +93,8 @@ static void visit_block(struct space *s, struct table *above, u32 i, bool cold)
 	t = table_split(first->link.block, FRAME_FOR_GUEST);
 	if (!t)
 		return;
-	s->recent = NULL;
 	table_set(above, i, pte_make(ptr_hpa(t->pte), PTE_TABLE));
-	tlb_fence_all(&s->tlb,
-	              HPA(0)); /* pairs with the new pointer; nothing below it is writable */
-	table_dissolve(t);
+	tlb_fence_all(&s->tlb, HPA(0)); /* pairs with the new pointer; nothing below has W */
 	stats.split++;
 }
 

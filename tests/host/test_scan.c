@@ -10,27 +10,31 @@
 static struct space a, b, c;
 
 static u32 n_left;
+static bool is_done;
 
 static void leave_the_cursor(void)
 {
 	n_left++;
-	(void)space_cursor_put(CURSOR_SCAN, false);
+	(void)space_cursor_put(CURSOR_SCAN, is_done);
 }
 
-/* A space that the scanner is in does not end before it has left it. */
+/* A space that the scanner is in does not end before it has left it, to come back or not. */
 static void test_end_at_the_cursor(void **state)
 {
 	(void)state;
 	merge_start(&a, &b);
-	merge_space(&c, 1);
-	space_cursor_rewind(CURSOR_SCAN);
-	assert_ptr_equal(space_cursor_get(CURSOR_SCAN), &c);
-	n_left = 0;
-	fake_on_blocked = leave_the_cursor;
-	space_fini(&c);
-	fake_on_blocked = NULL;
-	assert_int_equal(n_left, 1);
-	assert_ptr_equal(space_cursor_get(CURSOR_SCAN), &b);
+	for (u32 k = 0; k < 2; k++) {
+		merge_space(&c, 1);
+		space_cursor_rewind(CURSOR_SCAN);
+		assert_ptr_equal(space_cursor_get(CURSOR_SCAN), &c);
+		n_left = 0;
+		is_done = k;
+		fake_on_blocked = leave_the_cursor;
+		space_fini(&c);
+		fake_on_blocked = NULL;
+		assert_int_equal(n_left, 1);
+		assert_ptr_equal(space_cursor_get(CURSOR_SCAN), &b);
+	}
 	assert_true(space_cursor_put(CURSOR_SCAN, true));
 	assert_ptr_equal(space_cursor_get(CURSOR_SCAN), &a);
 	assert_false(space_cursor_put(CURSOR_SCAN, true)); /* the end of the list */
@@ -68,6 +72,49 @@ static void test_blocks(void **state)
 	assert_int_equal(merge_stats_now().split, 2);
 	assert_int_equal(mm_load(1, &a, RAM + BLOCK_SIZE + 8), BIT(30) + 1);
 	assert_int_equal(mm_load(1, &a, RAM + 2 * BLOCK_SIZE - 8), 0);
+	mm_audit();
+	merge_end(&a, &b);
+}
+
+static void store_in_passing(void)
+{
+	if (!fake_is_in_guest(1))
+		fake_enter(1, &a, 1);
+	assert_non_null(fake_access(1, MM_PAGE(0), true));
+}
+
+/* A block that is written all the time, by a hart that never leaves its guest by itself, stays one. */
+static void test_hot_block(void **state)
+{
+	(void)state;
+	merge_start(&a, &b);
+	fill_image(N_ENTRIES / 2, 1);
+	load(&a, RAM);
+	for (u32 k = 0; k < SETTLED; k++) {
+		store_in_passing();
+		merge_passes(1);
+	}
+	assert_int_equal(merge_stats_now().split, 0);
+	assert_int_equal(merge_stats_now().dirty, SETTLED * N_ENTRIES);
+	merge_passes(1);
+	assert_int_equal(merge_stats_now().split, 1);
+	merge_end(&a, &b);
+}
+
+/* Stored to once more while it is judged: then no page of it has W, and no hart still writes by the block's entry. */
+static void test_written_before_the_split(void **state)
+{
+	(void)state;
+	merge_start(&a, &b);
+	fill_image(N_ENTRIES / 2, 1);
+	load(&a, RAM);
+	merge_passes(1);
+	fake_on_compare = store_in_passing;
+	merge_passes(1);
+	fake_on_compare = NULL;
+	assert_int_equal(merge_stats_now().split, 1);
+	assert_false(mm_leaf(&a, MM_PAGE(0)) & PTE_W);
+	assert_true(!fake_is_in_guest(1) || !fake_access(1, MM_PAGE(0), true));
 	mm_audit();
 	merge_end(&a, &b);
 }
@@ -261,6 +308,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_end_at_the_cursor),
 		cmocka_unit_test(test_blocks),
+		cmocka_unit_test(test_hot_block),
+		cmocka_unit_test(test_written_before_the_split),
 		cmocka_unit_test(test_compact),
 		cmocka_unit_test(test_unmerge),
 		cmocka_unit_test(test_index_grows),
