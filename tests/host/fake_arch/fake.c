@@ -540,10 +540,12 @@ void fake_machine(u32 mib, u32 n_harts)
 {
 	struct mem_range ram = { HPA(FAKE_RAM_BASE), (u64)mib << 20 };
 
-	free(fake_ram);
-	ram_len = ram.len;
-	fake_ram = aligned_alloc(BLOCK_SIZE, ram.len);
-	assert(fake_ram);
+	if (ram.len != ram_len) {
+		free(fake_ram);
+		fake_ram = aligned_alloc(BLOCK_SIZE, ram.len);
+		assert(fake_ram);
+		ram_len = ram.len;
+	}
 	memset(fake_ram, 0xa5, ram.len);
 	memset(in_guest, 0, sizeof(in_guest));
 	memset(csr, 0, sizeof(csr));
