@@ -470,10 +470,13 @@ static void test_no_work_meanwhile(void **state)
 		space_unload();
 	fake_hart = 0;
 	n_free = frame_n_free();
+	assert_true(root_ahead());
 	space_hold_off_work();
 	assert_false(space_reap(100));
 	assert_false(space_idle_work());
+	space_give_back();
 	assert_int_equal(frame_n_free(), n_free);
+	assert_true(frame_n_pooled() > 0);
 	space_allow_work();
 	while (space_reap(100))
 		continue;
@@ -481,13 +484,58 @@ static void test_no_work_meanwhile(void **state)
 	mm_end();
 }
 
+static u32 n_waits;
+
+static void end_work(void)
+{
+	if (++n_waits == 3)
+		space_end_work();
+}
+
+/* What has been begun is waited for. */
+static void test_work_is_waited_for(void **state)
+{
+	(void)state;
+	mm_start(32, 2);
+	assert_true(space_begin_work());
+	n_waits = 0;
+	fake_on_blocked = end_work;
+	space_hold_off_work();
+	fake_on_blocked = NULL;
+	assert_int_equal(n_waits, 3);
+	space_allow_work();
+	mm_end();
+}
+
+/* Nor does the merge scanner go on, whoever called for it. */
+static void test_no_scan_meanwhile(void **state)
+{
+	struct merge_stats st;
+
+	(void)state;
+	mm_start(32, 2);
+	mm_space(&s, 4);
+	s.merge.dedup = DEDUP_ZERO;
+	mm_store(0, &s, RAM, 0);
+	fake_hart = 1;
+	space_hold_off_work();
+	scan_once();
+	scan_stats(&st);
+	assert_int_equal(st.visited, 0);
+	space_allow_work();
+	scan_once();
+	scan_stats(&st);
+	assert_true(st.visited > 0);
+	space_fini(&s);
+	mm_end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_finds_each),
-		cmocka_unit_test(test_count_too_low),
-		cmocka_unit_test(test_dying_tables),
-		cmocka_unit_test(test_no_work_meanwhile),
+		cmocka_unit_test(test_finds_each),         cmocka_unit_test(test_count_too_low),
+		cmocka_unit_test(test_dying_tables),       cmocka_unit_test(test_no_work_meanwhile),
+		cmocka_unit_test(test_work_is_waited_for), cmocka_unit_test(test_no_scan_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

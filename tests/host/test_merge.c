@@ -336,6 +336,27 @@ static void test_written_by_pando(void **state)
 	merge_end(&a, &b);
 }
 
+/* What has been given up is not among what may have been written since, until it is. */
+static void test_given_is_not_armed(void **state)
+{
+	const struct table *t;
+
+	(void)state;
+	merge_start(&a, &b);
+	for (u32 k = 0; k < 3; k++)
+		mm_store(0, &a, MM_PAGE(k), 5 * (k % 2));
+	mm_store(0, &a, MM_PAGE(3), 5);
+	merge_passes(SETTLED);
+	assert_true(merge_is_one(&a, 1, &a, 3));
+	t = table_below(a.root->pte[pte_index(GPA(RAM), 2)]);
+	t = table_below(t->pte[pte_index(GPA(RAM), 1)]);
+	assert_int_equal(t->given[0], BIT(0) | BIT(1) | BIT(2)); /* 3 keeps its frame */
+	assert_int_equal(t->armed_at[0] & t->given[0], 0);
+	mm_store(0, &a, MM_PAGE(1), 6);
+	assert_int_equal(t->armed_at[0] & t->given[0], BIT(1));
+	merge_end(&a, &b);
+}
+
 /* A page that broke waits; a table in which many broke rests. */
 static void test_back_off(void **state)
 {
@@ -406,6 +427,7 @@ int main(void)
 		cmocka_unit_test(test_dirty_pages),
 		cmocka_unit_test(test_dirty_pages_where_d_traps),
 		cmocka_unit_test(test_written_by_pando),
+		cmocka_unit_test(test_given_is_not_armed),
 		cmocka_unit_test(test_back_off),
 		cmocka_unit_test(test_hot_table),
 	};

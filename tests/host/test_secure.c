@@ -223,6 +223,55 @@ static void test_no_memory(void **state)
 	merge_end(&a, &b);
 }
 
+/* A page that is in the index's reach already, and could be hidden but for the frame. */
+static void test_no_frame_to_hide_in(void **state)
+{
+	(void)state;
+	start();
+	fill();
+	b.merge = (struct merge_policy){ DEDUP_ZERO, 0, true }; /* asks no index */
+	merge_passes(IDLE);
+	assert_true(is_hidden(&a, 0) && is_hidden(&b, 0));
+	mm_store(0, &a, MM_PAGE(3), 7);
+	mm_store(0, &b, MM_PAGE(3), 0);
+	mm_store(0, &b, MM_PAGE(4), 7);
+	merge_passes(1);
+	fake_hart = SCANNER;
+	mm_eat(FRAME_FOR_GUEST, UINT64_MAX);
+	fake_hart = 0;
+	merge_passes(IDLE);
+	assert_false(is_hidden(&a, 3) || is_hidden(&b, 3) || is_hidden(&b, 4));
+	mm_uneat();
+	merge_passes(IDLE);
+	assert_true(is_hidden(&a, 3) && is_hidden(&b, 3) && is_hidden(&b, 4));
+	mm_audit();
+	merge_end(&a, &b);
+}
+
+/* Before a freeze nothing is hidden that was not: its clones would have to copy what they only read. */
+static void test_compact_hides_nothing(void **state)
+{
+	struct space clone;
+
+	(void)state;
+	start();
+	fill();
+	a.merge = (struct merge_policy){ DEDUP_ZERO, 0, true };
+	fake_hart = SCANNER;
+	scan_compact(&a);
+	space_freeze(&a);
+	space_clone(&clone, &a);
+	fake_hart = 0;
+	for (u32 k = 0; k < 3; k++) {
+		assert_false(is_hidden(&a, k));
+		assert_int_equal(mm_load(0, &clone, MM_PAGE(k)), k == 2 ? 0 : 5 + k);
+	}
+	assert_int_equal(clone.breaks[BREAK_COPY], 0);
+	mm_audit();
+	space_fini(&clone);
+	merge_end(&a, &b);
+}
+
 /* The frame that a page gets is not the one that was given back last, nor the next in a row. */
 static void test_frames_are_drawn(void **state)
 {
@@ -282,6 +331,8 @@ int main(void)
 		cmocka_unit_test(test_clone_of_hidden_pages),
 		cmocka_unit_test(test_back_to_template),
 		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_no_frame_to_hide_in),
+		cmocka_unit_test(test_compact_hides_nothing),
 		cmocka_unit_test(test_frames_are_drawn),
 		cmocka_unit_test(test_switched_on_later),
 	};
