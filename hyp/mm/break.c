@@ -265,8 +265,8 @@ static FLATTEN enum err fill_page(struct space *s, struct table *t, gpa_t gpa)
 }
 
 /* A page that the merge scanner has hidden (mm/hide.h).  All that it may be takes this way.  No hart can know its old
- * entry, so that only new tables want a fence. */
-static NOINLINE enum err reveal_page(struct space *s, struct table *t, gpa_t gpa, struct walk *w)
+ * entry, nor read it in a table that has been replaced: it waits for no fence. */
+static NOINLINE enum err reveal_page(struct space *s, struct table *t, gpa_t gpa)
 {
 	struct frame *f = hide_draw(s->use);
 	u32 i = pte_index(gpa, 0);
@@ -278,8 +278,6 @@ static NOINLINE enum err reveal_page(struct space *s, struct table *t, gpa_t gpa
 	f->link.merge = (struct merge_note){ 0 };
 	entry = own_frame(s, f);
 	table_set_leaf(t, i, entry);
-	if (w)
-		commit_tables(w);
 	hide_put_later(old);
 	make_writable(s, t, i, entry, gpa);
 	s->breaks[BREAK_COPY]++;
@@ -299,14 +297,12 @@ static ALWAYS_INLINE enum err break_page(struct space *s, struct table *t, gpa_t
 	if (pte & PTE_W)
 		s->breaks[BREAK_SPURIOUS]++;
 	else if (__builtin_expect(pte_is_hidden(pte), 0))
-		return reveal_page(s, t, gpa, w);
+		return reveal_page(s, t, gpa);
 	else if (page_is_ours(t, pte))
 		s->breaks[BREAK_OWN]++;
 	else
 		return replace_page(s, t, gpa, w);
-	if (w)
-		commit_tables(w);
-	make_writable(s, t, i, pte, gpa);
+	make_writable(s, t, i, pte, gpa); /* the same frame, whatever tables others still walk */
 	return ERR_OK;
 }
 
@@ -315,7 +311,6 @@ static enum err break_block(struct walk *w)
 {
 	struct space *s = w->s;
 
-	commit_tables(w);
 	s->breaks[*w->block_leaf & PTE_W ? BREAK_SPURIOUS : BREAK_OWN]++;
 	pte_write(w->block_leaf, *w->block_leaf | PTE_W | PTE_A | PTE_D);
 	tlb_fence_local(&s->tlb, w->gpa);
@@ -329,7 +324,7 @@ static NOINLINE enum err break_from_root(struct space *s, gpa_t gpa)
 
 	if (e == ERR_OK)
 		e = w.block_leaf ? break_block(&w) : break_page(s, w.path[0], gpa, &w);
-	commit_tables(&w); /* made, and then out of memory */
+	commit_tables(&w); /* of a page that has kept its frame, was hidden, or could not be had */
 	return e;
 }
 
