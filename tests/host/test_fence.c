@@ -415,6 +415,54 @@ static void test_reaper_kicks(void **state)
 	mm_end_family(&a, &b);
 }
 
+/* Also a hart that had let go, and is in its first window since. */
+static void test_first_window_counts(void **state)
+{
+	u64 old_root;
+
+	(void)state;
+	mm_family(&a, &b);
+	mm_store(0, &b, MM_PAGE(0), 20);
+	fake_hart = 1;
+	space_attach(&b, 1, false);
+	mm_store(0, &b, MM_PAGE(600), 60); /* meanwhile it owes a fence again */
+	fake_enter_again(1, &b);
+	fake_leave(1);
+	old_root = ptr_hpa(b.root->pte).v;
+	b.is_marked = false; /* as after a fork: its tables go */
+	space_reset(&b, &a);
+	fake_enter(0, &b, 0);
+	fake_leave(0);
+	fake_hart = 3;
+	assert_true(space_reap(1000));
+	assert_int_equal(frame_of(HPA(old_root))->class, FRAME_TABLE);
+	fake_enter(1, &b, 1);
+	fake_leave(1);
+	fake_hart = 3;
+	space_reap(1000);
+	assert_int_not_equal(frame_of(HPA(old_root))->class, FRAME_TABLE);
+	mm_end_family(&a, &b);
+}
+
+/* The hart that reaps need not wait for itself: it lets go of what it has loaded. */
+static void test_reaper_lets_go(void **state)
+{
+	u64 old_root;
+
+	(void)state;
+	mm_family(&a, &b);
+	mm_store(0, &b, MM_PAGE(0), 20);
+	old_root = ptr_hpa(b.root->pte).v;
+	b.is_marked = false; /* as after a fork: its tables go */
+	space_reset(&b, &a);
+	assert_int_equal(mm_hgatp(0) & HGATP_PPN, old_root >> PAGE_SHIFT);
+	space_reap(1);
+	assert_int_not_equal(frame_of(HPA(old_root))->class, FRAME_TABLE);
+	assert_int_not_equal(mm_hgatp(0) & HGATP_PPN, old_root >> PAGE_SHIFT);
+	fake_speculate(0, MM_PAGE(1));
+	mm_end_family(&a, &b);
+}
+
 static void let_pass(struct space *s)
 {
 	for (u32 h = 0; h < 2; h++) {
@@ -478,6 +526,8 @@ int main(void)
 		cmocka_unit_test(test_next_window_is_another),
 		cmocka_unit_test(test_oldest_hart_counts),
 		cmocka_unit_test(test_reaper_kicks),
+		cmocka_unit_test(test_first_window_counts),
+		cmocka_unit_test(test_reaper_lets_go),
 		cmocka_unit_test(test_past_parent_of_a_table_in_use),
 	};
 

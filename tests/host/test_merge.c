@@ -194,6 +194,44 @@ static void test_policies(void **state)
 	merge_end(&a, &b);
 }
 
+/* Which words of a page its hash looks at, as bits. */
+static void find_samples(struct frame *f, u32 domain, u64 samples[N_ENTRIES / 64])
+{
+	u64 *word = hpa_ptr(frame_hpa(f));
+	u32 hash = twin_note(f, domain).hash;
+
+	memset(samples, 0, N_ENTRIES / 8);
+	for (u32 k = 0; k < N_ENTRIES; k++) {
+		word[k] ^= 1;
+		if (twin_note(f, domain).hash != hash)
+			samples[k / 64] |= BIT(k % 64);
+		word[k] ^= 1;
+	}
+}
+
+/* One in each part of the page, where it cannot be known; in each domain, and after each boot, elsewhere. */
+static void test_samples_are_drawn(void **state)
+{
+	u64 one[N_ENTRIES / 64], two[N_ENTRIES / 64], three[N_ENTRIES / 64];
+	struct frame *f;
+
+	(void)state;
+	merge_start(&a, &b);
+	mm_store(0, &a, MM_PAGE(0), 5);
+	f = merge_frame(&a, 0);
+	find_samples(f, 1, one);
+	find_samples(f, 2, two);
+	twin_init(2);
+	find_samples(f, 1, three);
+	assert_memory_not_equal(one, two, sizeof(one));
+	assert_memory_not_equal(one, three, sizeof(one));
+	for (u32 k = 0; k < ARRAY_LEN(one); k++) { /* two of 32 words each */
+		assert_int_equal(__builtin_popcountl(one[k] & UINT32_MAX), 1);
+		assert_int_equal(__builtin_popcountl(one[k] >> 32), 1);
+	}
+	merge_end(&a, &b);
+}
+
 /* Nothing that a space holds is found any more by the domain that it has left, or by itself in the new one with
  * what it left behind. */
 static void test_change_of_domain(void **state)
@@ -336,6 +374,34 @@ static void test_written_by_pando(void **state)
 	merge_end(&a, &b);
 }
 
+/* A page that is the template's again saves a frame, until the template's last user is this clone. */
+static void test_back_and_alone(void **state)
+{
+	struct space template, clone;
+
+	(void)state;
+	mm_start(32, SCANNER + 1);
+	mm_space(&template, 8);
+	mm_store(0, &template, MM_PAGE(0), 5);
+	space_freeze(&template);
+	space_clone(&clone, &template);
+	clone.merge = (struct merge_policy){ DEDUP_ZERO, 1, false };
+	mm_store(0, &clone, MM_PAGE(0), 6);
+	merge_passes(2);
+	mm_store(0, &clone, MM_PAGE(0), 5);
+	merge_passes(2);
+	assert_int_equal(merge_kind(&clone, 0), KIND_PIECE);
+	assert_int_equal(scan_n_given(&clone), 1);
+	space_fini(&template);
+	mm_settle();
+	merge_passes(1);
+	assert_int_equal(merge_kind(&clone, 0), KIND_LEAF);
+	assert_int_equal(scan_n_given(&clone), 0);
+	mm_audit();
+	space_fini(&clone);
+	mm_end();
+}
+
 /* What has been given up is not among what may have been written since, until it is. */
 static void test_given_is_not_armed(void **state)
 {
@@ -421,12 +487,14 @@ int main(void)
 		cmocka_unit_test(test_pages_that_hash_alike),
 		cmocka_unit_test(test_one_more_that_hashes_alike),
 		cmocka_unit_test(test_policies),
+		cmocka_unit_test(test_samples_are_drawn),
 		cmocka_unit_test(test_change_of_domain),
 		cmocka_unit_test(test_recycled_frame),
 		cmocka_unit_test(test_reserved_space),
 		cmocka_unit_test(test_dirty_pages),
 		cmocka_unit_test(test_dirty_pages_where_d_traps),
 		cmocka_unit_test(test_written_by_pando),
+		cmocka_unit_test(test_back_and_alone),
 		cmocka_unit_test(test_given_is_not_armed),
 		cmocka_unit_test(test_back_off),
 		cmocka_unit_test(test_hot_table),
