@@ -113,6 +113,11 @@ u32 crew_self(void)
 	return current;
 }
 
+bool crew_is_stack(const void *at)
+{
+	return (const u8 *)at >= stack[0] && (const u8 *)at < stack[HART_MAX - 1] + CREW_STACK_LEN;
+}
+
 bool crew_is_running(void)
 {
 	return is_at_sea;

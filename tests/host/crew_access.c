@@ -7,6 +7,7 @@
 
 #include <string.h>
 #include "arch/hart.h"
+#include "crew_witness.h"
 
 #define BUFFER_LEN  16U
 #define ATOMIC_TICK 8U /* where two harts meet: looked at more closely than plain accesses */
@@ -97,6 +98,13 @@ static void store(void *at, u64 value, u32 len)
 	crew_tick(ATOMIC_TICK);
 }
 
+static void plain_store(const void *at, u32 len)
+{
+	plain(at, len);
+	if (crew_is_running())
+		witness_store(at);
+}
+
 #define PLAIN(n)                       \
 	void __tsan_read##n(void *at)  \
 	{                              \
@@ -104,7 +112,7 @@ static void store(void *at, u64 value, u32 len)
 	}                              \
 	void __tsan_write##n(void *at) \
 	{                              \
-		plain(at, n);          \
+		plain_store(at, n);    \
 	}
 
 PLAIN(1)
@@ -120,7 +128,7 @@ void __tsan_read_range(void *at, long len)
 
 void __tsan_write_range(void *at, long len)
 {
-	plain(at, (u32)len);
+	plain_store(at, (u32)len);
 }
 
 #define RMW(bits, name)                                                                   \

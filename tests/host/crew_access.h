@@ -13,4 +13,7 @@ void crew_tick(u32 weight);
 u32 crew_self(void);
 bool crew_is_running(void);
 
+/* Does `at` lie in some hart's stack? */
+bool crew_is_stack(const void *at);
+
 #endif

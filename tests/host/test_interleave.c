@@ -6,7 +6,8 @@
  * one writer, and each stored value is new; so what a load must find is known. Pando makes pages equal while their VM stands still.
  *
  * Noticed are: a load that finds anything else; a store to a frame that the VM does not hold alone and writable; a fetch of
- * old code; a walk into what is no table any more; a wait that nobody ends; frames or counts that do not add up in the end.
+ * old code; a walk into what is no table any more; stores by several harts under no common lock (crew_witness.h); a wait that
+ * nobody ends; frames or counts that do not add up in the end.
  *
  * PANDO_SEED=N replays one history, PANDO_INTERLEAVINGS=N runs as many; PANDO_NO_LOCK=NAME leaves out all locks of that rank
  * (arch/lock.h), and then the test must fail: tests/mutate sees to that.
@@ -14,6 +15,7 @@
 #include "crew.h"
 #include "crew_icache.h"
 #include "crew_scan.h"
+#include "crew_witness.h"
 #include "mm_unit.h"
 #include "arch/phys.h"
 
@@ -270,6 +272,7 @@ static int claim_empty(void)
 		if (g[k].live || g[k].claimed)
 			continue;
 		g[k].claimed = true;
+		witness_forget(&g[k].s, sizeof(g[k].s));
 		return k;
 	}
 	return -1;
@@ -305,6 +308,7 @@ static void let_go(int k)
 
 static void born(int k, int template)
 {
+	witness_forget(&g[k].s, sizeof(g[k].s));
 	g[k].live = true;
 	g[k].frozen = false;
 	g[k].template = template;
@@ -395,6 +399,7 @@ static void op_kill(void)
 	if (k < 0)
 		return;
 	stop(k);
+	witness_forget(&g[k].s, sizeof(g[k].s));
 	space_fini(&g[k].s);
 	for (u32 n = 0; n < N_SPACES; n++)
 		if (g[n].template == k)
@@ -525,6 +530,7 @@ static void run_history(u64 seed, u32 vmid_bits)
 	tlb_init_all();
 	memset(g, 0, sizeof(g));
 	icache_reset();
+	witness_forget_all();
 	serial = 0;
 	fake_seed(seed);
 	for (u32 phase = 0; phase < N_PHASES; phase++) {
@@ -570,30 +576,18 @@ static void histories(u64 first, u64 n, u32 vmid_bits)
 	                       merged.broken > n && merged.hidden > n));
 }
 
-static void test_many_vmids(void **state)
+static void test_many_few_and_no_vmids(void **state)
 {
 	(void)state;
 	histories(1, 80, 14);
-}
-
-static void test_few_vmids(void **state)
-{
-	(void)state;
 	histories(1001, 50, 2);
-}
-
-static void test_no_vmids(void **state)
-{
-	(void)state;
 	histories(2001, 50, 0);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_many_vmids),
-		cmocka_unit_test(test_few_vmids),
-		cmocka_unit_test(test_no_vmids),
+		cmocka_unit_test(test_many_few_and_no_vmids),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

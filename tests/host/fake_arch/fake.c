@@ -227,6 +227,15 @@ bool lock_is_held(const struct spinlock *l)
 	return false;
 }
 
+u32 fake_ranks_held(void)
+{
+	u32 ranks = 0;
+
+	for (u32 k = 0; k < n_held[fake_hart]; k++)
+		ranks |= held[fake_hart][k]->rank_bit;
+	return ranks;
+}
+
 u64 lock_contended(enum lock_rank rank)
 {
 	(void)rank;

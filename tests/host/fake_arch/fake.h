@@ -48,6 +48,10 @@ extern void (*fake_on_walk)(hpa_t table);
 
 /* Locks of this rank keep nobody out. */
 extern u32 fake_rank_without_effect;
+
+/* The ranks of the locks that the running hart holds, as bits. */
+u32 fake_ranks_held(void);
+
 /* An access through a leaf without A, or a store without D, faults instead of setting it. */
 extern bool fake_traps_on_d;
 
