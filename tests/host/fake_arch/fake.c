@@ -35,10 +35,11 @@ u32 fake_n_kicks[HART_MAX], fake_n_fences[HART_MAX][FAKE_N_FENCES];
 u64 fake_fence_addr, fake_fence_id, fake_fence_hgatp;
 
 static bool in_guest[HART_MAX];
-static u64 ram_len;
+static u64 ram_len, n_relaxed; /* in a row, with nothing that others could notice between */
 
 static void step(void)
 {
+	n_relaxed = 0;
 	if (fake_on_step)
 		fake_on_step();
 }
@@ -99,6 +100,8 @@ void hart_relax(void)
 {
 	if (fake_on_blocked)
 		fake_on_blocked();
+	else if (++n_relaxed > 1000000)
+		panic("nobody ends this wait");
 }
 
 void hart_wait(void)
@@ -572,12 +575,9 @@ void fake_machine(u32 mib, u32 n_harts)
 	fake_n_harts = n_harts;
 	fake_on_kick = NULL;
 	fake_on_release = NULL;
-	fake_on_wait = NULL;
-	fake_on_step = NULL;
-	fake_on_blocked = NULL;
+	fake_on_wait = fake_on_step = fake_on_blocked = fake_on_compare = NULL;
 	fake_on_walk = NULL;
 	fake_rank_without_effect = 0;
-	fake_on_compare = NULL;
 	fake_on_clock = NULL;
 	fake_traps_on_d = false;
 	assert(frame_init(&ram, 1, NULL, 0) == ERR_OK);
