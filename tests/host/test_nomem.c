@@ -371,6 +371,31 @@ static void test_templates_keep_their_blocks(void **state)
 	mm_end();
 }
 
+/* Nor what several spaces reach, though one table alone stands over the block: that table is immutable. */
+static void test_shared_tables_keep_their_blocks(void **state)
+{
+	(void)state;
+	mm_start(32, 2);
+	mm_space(&s, 8);
+	mm_store(0, &s, PAGE(0), 5);
+	mm_store(0, &s, PAGE(1), 6);
+	space_fork(&other, &s);
+	mm_store(0, &s, PAGE(0), 7);
+	space_fini(&other);
+	mm_settle();
+	space_fork(&other, &s);
+	(void)space_relieve();
+	assert_int_equal(block_n_records(), 1);
+	assert_int_equal(pte_kind(mm_leaf(&s, PAGE(1))), KIND_PIECE);
+	space_fini(&other);
+	mm_settle();
+	(void)space_relieve();
+	assert_int_equal(block_n_records(), 0);
+	assert_int_equal(pte_kind(mm_leaf(&s, PAGE(1))), KIND_LEAF);
+	space_fini(&s);
+	mm_end();
+}
+
 /* Idle harts do the same, once a space has ended. */
 static void test_idle_harts_dissolve(void **state)
 {
@@ -511,6 +536,7 @@ int main(void)
 		cmocka_unit_test(test_guest_eats_all),
 		cmocka_unit_test(test_retained_slots),
 		cmocka_unit_test(test_templates_keep_their_blocks),
+		cmocka_unit_test(test_shared_tables_keep_their_blocks),
 		cmocka_unit_test(test_idle_harts_dissolve),
 		cmocka_unit_test(test_dissolve_holds_no_list),
 		cmocka_unit_test(test_ready_roots_are_given_up),
