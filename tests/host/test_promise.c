@@ -284,6 +284,32 @@ static void test_records(void **state)
 	end();
 }
 
+static struct pool pool = POOL_INIT("test", u64[8], FRAME_FOR_PANDO);
+
+/* Objects that are promised are free, however many others are taken; and the page they lie in stays. */
+static void test_objects(void **state)
+{
+	void *obj[200];
+
+	(void)state;
+	mm_start(32, 1);
+	assert_true(pool_promise(&pool, 2));
+	obj[0] = pool_alloc(&pool);
+	pool_free(&pool, obj[0]);
+	assert_true(pool.n_free >= 2);
+	for (u32 k = 0; k < ARRAY_LEN(obj); k++) {
+		obj[k] = pool_alloc(&pool);
+		assert_non_null(obj[k]);
+		assert_true(pool.n_free >= 2);
+	}
+	for (u32 k = 0; k < ARRAY_LEN(obj); k++)
+		pool_free(&pool, obj[k]);
+	assert_true(pool.n_free >= 2);
+	pool_unpromise(&pool, 2);
+	assert_int_equal(pool.n_free, 0);
+	mm_end();
+}
+
 /* At the n-th thing that cannot be had, for every n: nothing has changed. */
 static void test_failures(void **state)
 {
@@ -429,6 +455,7 @@ int main(void)
 		cmocka_unit_test(test_trim),
 		cmocka_unit_test(test_reset_and_freeze),
 		cmocka_unit_test(test_records),
+		cmocka_unit_test(test_objects),
 		cmocka_unit_test(test_failures),
 		cmocka_unit_test(test_tables_cannot_be_drained),
 		cmocka_unit_test(test_random),
