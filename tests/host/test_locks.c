@@ -214,7 +214,7 @@ static void for_each(void)
 
 static void rewind_cursor(void)
 {
-	space_cursor_rewind();
+	space_cursor_rewind(CURSOR_SCAN);
 }
 
 static void count_table(struct table *t, void *arg)
