@@ -353,99 +353,6 @@ static void test_nul_in_a_line(void **state)
 	assert_has(fc.screen, "[linux] onetwo\n");
 }
 
-static void another_hart_looks(void)
-{
-	assert_false(ctl_wanted());
-	assert_int_equal(ctl_deadline(), TIME_NEVER);
-	fake_time += 500;
-	fc.on_key = NULL;
-}
-
-static void another_hart_posts(const struct spinlock *l)
-{
-	if (lock_rank(l) != LOCK_CTL)
-		return;
-	fake_on_release = NULL;
-	vm_post_event(fc.vms[0], VM_EV_DONE);
-}
-
-/* While one hart polls there is nothing for the others, however much is due.  What they post is not lost, and what a
- * poll leaves behind is the guests' as long as the poll was. */
-static void test_one_hart_polls(void **state)
-{
-	u64 end;
-
-	(void)state;
-	fake_type("boot linux\r");
-	fc.restless = fc.vms[0];
-	fc.on_key = another_hart_looks;
-	end = fake_time + 500;
-	ctl_poll();
-	assert_null(fc.on_key);
-	assert_int_equal(ctl_deadline(), end); /* the second poll took no time */
-	fc.restless = NULL;
-	fc.on_key = NULL;
-	fake_poll();
-	fake_on_release = another_hart_posts;
-	ctl_poll();
-	assert_null(fake_on_release);
-	assert_false(vm_has_events());
-	assert_false(ctl_wanted());
-	assert_int_equal(ctl_deadline(), TIME_NEVER);
-}
-
-/* A poll that takes long, with work left: the next comes as much later, or a millisecond. */
-static void time_passes(void)
-{
-	fake_time += 400;
-}
-
-static void test_guests_have_their_part(void **state)
-{
-	(void)state;
-	fake_type("boot linux\r");
-	fc.restless = fc.vms[0];
-	fc.on_key = time_passes;
-	ctl_poll();
-	assert_int_equal(ctl_deadline(), fake_time + 400);
-	fc.restless = NULL;
-	fc.chatty = fc.vms[0];
-	fake_print(fc.vms[0], "");
-	ctl_poll();
-	assert_int_equal(ctl_deadline(), fake_time + 400);
-	fc.on_key = NULL;
-	fc.chatty = NULL;
-	fake_poll();
-}
-
-/* Guests that never stop leave the keyboard alone. */
-static void test_floods(void **state)
-{
-	(void)state;
-	fake_type("boot linux\r");
-	fc.chatty = fc.vms[0];
-	fc.n_screen = 0;
-	fake_print(fc.vms[0], "");
-	ctl_poll();
-	assert_true(ctl_wanted());
-	fc.chatty = NULL;
-	fake_poll();
-	fake_type("console linux\r");
-	fc.chatty = fc.vms[0];
-	fc.n_screen = 0;
-	fake_print(fc.vms[0], "");
-	ctl_poll();
-	assert_true(ctl_wanted());
-	fc.chatty = NULL;
-	assert_has(fake_type("\x1d"), "pando> ");
-	fc.restless = fc.vms[0];
-	fc.n_screen = 0;
-	ctl_poll();
-	assert_true(ctl_wanted());
-	fc.restless = NULL;
-	assert_has(fake_type("version\r"), "timebase");
-}
-
 /* `vm` has these events, `n` times; how many lines the log gets of it. */
 static u32 n_logged(struct vm *vm, u32 events, u32 n)
 {
@@ -614,9 +521,6 @@ int main(void)
 		TEST(test_paste),
 		TEST(test_attach_in_mid_line),
 		TEST(test_nul_in_a_line),
-		TEST(test_one_hart_polls),
-		TEST(test_guests_have_their_part),
-		TEST(test_floods),
 		TEST(test_boastful_guest),
 		TEST(test_attached_vm_dies),
 		TEST(test_events),

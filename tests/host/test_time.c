@@ -323,47 +323,6 @@ static void want_work(struct vcpu *v)
 	fake_put_back(0, v);
 }
 
-static struct vcpu *to_wake;
-
-/* Another hart wakes it, and has loaded it before the first goes on. */
-static void wake_and_load(void)
-{
-	fake_on_clock = NULL;
-	vcpu_unhold(to_wake, HOLD_WORK);
-	assert_ptr_equal(fake_pick(1), to_wake);
-	fake_time += 50;
-}
-
-/* While one finds that all wait, its sibling is given work: time does not stand still under it. */
-static void test_woken_while_another_begins_to_wait(void **state)
-{
-	struct vm *vm;
-	u64 seen;
-
-	(void)state;
-	fake_boot(2);
-	vm = fake_vm_run("vm", 2);
-	turn(vm);
-	vcpu_unhold(vm->vcpu[1], HOLD_STOPPED);
-	assert_ptr_equal(fake_pick(1), vm->vcpu[1]);
-	to_wake = vm->vcpu[1];
-	vcpu_hold(to_wake, HOLD_WORK);
-	fake_put_back(1, to_wake);
-	assert_ptr_equal(fake_pick(0), first(vm));
-	vcpu_hold(first(vm), HOLD_WORK);
-	lock_acquire(&vm->lock);
-	fake_on_clock = wake_and_load;
-	vm_wait(vm);
-	fake_on_clock = NULL;
-	lock_release(&vm->lock);
-	fake_time += 100;
-	seen = vcpu_time(to_wake);
-	fake_put_back(1, to_wake);
-	assert_ptr_equal(fake_pick(1), to_wake);
-	assert_true(vcpu_time(to_wake) >= seen);
-	fake_put_back(0, first(vm));
-}
-
 /* And so is waiting for work: of a VM, its clones and its children. */
 static void test_waiting_for_work(void **state)
 {
@@ -606,7 +565,6 @@ int main(void)
 		cmocka_unit_test(test_jump_meets_a_slow_clock),
 		cmocka_unit_test(test_no_storm_after_a_jump),
 		cmocka_unit_test(test_waiting_for_frames),
-		cmocka_unit_test(test_woken_while_another_begins_to_wait),
 		cmocka_unit_test(test_waiting_for_work),
 		cmocka_unit_test(test_frames_return_in_a_pause),
 		cmocka_unit_test(test_reset_of_a_vm_that_waits),
