@@ -38,7 +38,7 @@
 #define RING_LEN    1024U /* a power of two */
 #define FIFO_LEN    16U
 #define LINE_MAX    512
-#define PATIENCE_NS 100000000UL /* some times what a FIFO takes at 9600 baud */
+#define PATIENCE_NS 1000000000UL /* a reader that is only slow loses nothing */
 
 static struct spinlock console_lock = LOCK_INIT(LOCK_CONSOLE);
 static u8 ring[RING_LEN];   /* console_lock */

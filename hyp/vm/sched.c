@@ -49,9 +49,9 @@ struct runq {
 	_Atomic u64 armed;     /* host timer, ticks; written by the hart itself */
 	u64 soon_end;          /* until then who is wanted soon goes first; under lock */
 	u64 slice_end;         /* the hart's own, like the next two */
-	const struct vcpu
-		*in_turn; /* who has left the hart before slice_end; only to be compared */
-	bool was_taken;   /* a waker has taken it off idle_mask */
+	bool was_taken;        /* a waker has taken it off idle_mask */
+	/* Who has left the hart before slice_end; only to be compared. */
+	const struct vcpu *in_turn;
 } __attribute__((aligned(64)));
 
 static struct runq runqs[HART_MAX];

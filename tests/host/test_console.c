@@ -111,7 +111,7 @@ static void test_slow_reader(void **state)
 	assert_int_equal(uart.n_out, sizeof(line) + 3);
 }
 
-/* Nobody reads: that costs a moment once, and what is lost is told when somebody does again. */
+/* Nobody reads: that costs a second once, and what is lost is told when somebody does again. */
 static void test_no_reader(void **state)
 {
 	u64 start = fake_time;
@@ -120,7 +120,7 @@ static void test_no_reader(void **state)
 	say("0123456789abcdef");
 	uart.read_ticks = NEVER;
 	say("lost\n");
-	assert_true(fake_time - start < 200 * MS);
+	assert_true(fake_time - start < 2000 * MS);
 	start = fake_time;
 	for (u32 i = 0; i < 100; i++)
 		say("0123456789");
