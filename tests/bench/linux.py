@@ -18,10 +18,11 @@ IDLE = (1, 2, 5, 10)  # seconds after the answer
 # depend on how busy the machine below is.
 STEADY = ("-icount", "shift=0,sleep=on")
 
-# Who answers in the mailbox: (what it is, its word on the kernel's command line, targets at the first answer and at the end)
+# Who answers in the mailbox: (what it is, its word on the kernel's command line, targets at the first answer and at the end). Up to its answer
+# the agent that sleeps afterwards is the same as the other; but the first of these clones sleep already while the last still compute.
 ANSWERERS = {
     "agent": ("C agent, then in the mailbox", "pando.mode=agent", 128 << 10, 512 << 10),
-    "agent-idle": ("C agent, then asleep", "pando.mode=agent-idle", 128 << 10, 512 << 10),
+    "agent-idle": ("C agent, then asleep", "pando.mode=agent-idle", None, 512 << 10),
     "shell": ("shell and busybox", "", None, None),
     "python": ("Python agent, then in the mailbox", "pando.mode=python", None, None),
 }
@@ -71,7 +72,7 @@ def memory(folder, report, name):
             curve.append((f"+{seconds} s" if seconds else "answer", (before - vm.frames()["free"]) * PAGE // CLONES))
         vm.quit()
     report.add(f"memory-made-{name}", f"memory per clone, made: {what}", curve[0][1], 8192, 118 << 10, "bytes")
-    report.add(f"memory-answer-{name}", f"memory per clone, first answer: {what}", curve[1][1], first, unit="bytes")
+    report.add(f"memory-answer-{name}", f"memory per clone, all have answered: {what}", curve[1][1], first, unit="bytes")
     report.add(f"memory-idle-{name}", f"memory per clone, {IDLE[-1]} idle seconds later: {what}", curve[-1][1], last, unit="bytes")
     report.curves.setdefault("memory", {})[what] = curve
 
