@@ -342,15 +342,15 @@ static void test_masks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_complaints),
+		cmocka_unit_test(test_frame_of_a_file),
+		cmocka_unit_test(test_masks),
 		cmocka_unit_test(test_left),
+		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_every_byte),
 		cmocka_unit_test(test_every_word_with_checksums),
 		cmocka_unit_test(test_random_changes_with_checksums),
 		cmocka_unit_test(test_random_bytes),
-		cmocka_unit_test(test_complaints),
-		cmocka_unit_test(test_frame_of_a_file),
-		cmocka_unit_test(test_masks),
 	};
 
 	fake_seed(1);
