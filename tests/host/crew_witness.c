@@ -15,7 +15,7 @@ static struct place {
 	const u8 *at;
 	u32 hart; /* the first that has stored there; NOBODY yet */
 	bool is_shared;
-	u32 ranks; /* of locks that were held at every store so far, as bits */
+	u64 locks; /* that were held at every store so far, as bits */
 } place[N_PLACES];
 
 static struct place *place_of(const u8 *at)
@@ -36,10 +36,10 @@ void witness_store(const void *ptr)
 		return;
 	p = place_of(at);
 	if (!p->at || p->hart == NOBODY)
-		*p = (struct place){ at, crew_self(), false, UINT32_MAX };
-	p->ranks &= fake_ranks_held();
+		*p = (struct place){ at, crew_self(), false, UINT64_MAX };
+	p->locks &= fake_locks_held();
 	p->is_shared |= p->hart != crew_self();
-	if (p->is_shared && !p->ranks)
+	if (p->is_shared && !p->locks)
 		crew_fail("others have written %p, and no lock is always held", ptr);
 }
 

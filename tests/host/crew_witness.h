@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What several harts write, they write under a lock: whatever lies in static memory, that is the memory core's own
- * variables, and the test's spaces, and is no atomic, is written by one hart alone or always under a lock of the same
- * rank.  So a lock that is left out shows as soon as two harts have been there, and be it one after the other.
+ * variables, and the test's spaces, and is no atomic, is written by one hart alone or always under the same
+ * lock.  So a lock that is left out shows as soon as two harts have been there, and be it one after the other.
  */
 #ifndef CREW_WITNESS_H
 #define CREW_WITNESS_H

@@ -230,13 +230,13 @@ bool lock_is_held(const struct spinlock *l)
 	return false;
 }
 
-u32 fake_ranks_held(void)
+u64 fake_locks_held(void)
 {
-	u32 ranks = 0;
+	u64 bits = 0;
 
 	for (u32 k = 0; k < n_held[fake_hart]; k++)
-		ranks |= held[fake_hart][k]->rank_bit;
-	return ranks;
+		bits |= BIT((u64)held[fake_hart][k] * 0x9e3779b97f4a7c15UL >> 58);
+	return bits;
 }
 
 u64 lock_contended(enum lock_rank rank)

@@ -49,8 +49,8 @@ extern void (*fake_on_walk)(hpa_t table);
 /* Locks of this rank keep nobody out. */
 extern u32 fake_rank_without_effect;
 
-/* The ranks of the locks that the running hart holds, as bits. */
-u32 fake_ranks_held(void);
+/* The locks that the running hart holds: one bit for each, and rarely one for two. */
+u64 fake_locks_held(void);
 
 /* An access through a leaf without A, or a store without D, faults instead of setting it. */
 extern bool fake_traps_on_d;
