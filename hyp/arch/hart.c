@@ -32,7 +32,9 @@ _Static_assert(HART_MAX == 8, "boot.S reserves stacks for as many");
 struct hart_local hart_locals[HART_MAX];
 struct machine machine;
 
-static u32 n_harts = 1; /* changes only before hart_start_all() returns */
+static u32 n_present = 1;
+static _Atomic u32 n_harts =
+	1; /* of these, started: nothing counts on a hart that firmware refuses */
 static void (*start_entry)(void);
 
 static void hart_setup(u32 index, u64 id)
@@ -59,7 +61,7 @@ void hart_set_ids(const u64 *ids, u32 n)
 
 	for (i = 1; i < n && i < HART_MAX; i++)
 		hart_setup(i, ids[i]);
-	n_harts = n < HART_MAX ? n : HART_MAX;
+	n_present = n < HART_MAX ? n : HART_MAX;
 }
 
 /* Where boot.S hands over a hart other than the first. */
@@ -68,6 +70,10 @@ _Noreturn void boot_hart_main(u64 id, struct hart_local *self)
 	(void)id;
 	paging_enable();
 	csr_write(sie, SIE_BITS);
+	/* Firmware has dropped the interrupts of kicks that came until now.  Acquire: as in hart_events(). */
+	atomic_exchange_explicit(&self->kicked, 0, memory_order_acq_rel);
+	/* The others wait for its windows before it has any, and VMs get it for their home. */
+	atomic_store(&n_harts, self->index + 1);
 	/* Pairs with the acquire in start_one(). */
 	atomic_store_explicit(&self->online, 1, memory_order_release);
 	start_entry();
@@ -91,19 +97,15 @@ static bool start_one(struct hart_local *h)
 
 void hart_start_all(void (*entry)(void))
 {
-	u32 wanted = n_harts;
-	u32 i;
 	u32 n = 1;
 
 	start_entry = entry;
-	for (i = 1; i < wanted; i++) {
+	for (u32 i = 1; i < n_present; i++) {
 		/* A hart that was refused leaves its place to the next one. */
 		hart_setup(n, hart_locals[i].id);
-		n_harts = n + 1;
 		if (start_one(&hart_locals[n]))
 			n++;
 	}
-	n_harts = n;
 }
 
 u32 hart_index(void)
@@ -113,7 +115,8 @@ u32 hart_index(void)
 
 u32 hart_count(void)
 {
-	return n_harts;
+	/* Relaxed: who does not see a hart yet does not see what it has done either. */
+	return atomic_load_explicit(&n_harts, memory_order_relaxed);
 }
 
 u64 hart_id(u32 index)

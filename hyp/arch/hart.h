@@ -17,7 +17,7 @@
 /* Index of the running hart; O(1), read from tp. */
 u32 hart_index(void);
 
-/* How many harts Pando runs on. */
+/* How many harts Pando runs on: one, until main.c has started the others. */
 u32 hart_count(void);
 
 /* Machine hart id of hart `index`, as firmware names it. */

@@ -47,19 +47,20 @@ static void list_extensions(char *buf, size_t len)
 
 void machine_report(void)
 {
+	u32 n_harts = machine_info.n_harts;
 	char extensions[128];
 
 	list_extensions(extensions, sizeof(extensions));
 	log_info("Pando on %s: %u hart%s, %lu MiB of RAM, timebase %lu kHz", machine_info.model,
-	         hart_count(), hart_count() == 1 ? "" : "s", ram_mib(), machine.timebase_hz / 1000);
+	         n_harts, n_harts == 1 ? "" : "s", ram_mib(), machine.timebase_hz / 1000);
 	log_info("extensions: h%s; %u VMID bits", extensions, machine.vmid_bits);
 	if (machine.isolation_strong)
 		log_info("isolation: strong");
 	else
 		log_info("isolation: weak (machine updates A/D bits in shared frames)");
-	if (machine_info.n_harts_present > hart_count())
+	if (machine_info.n_harts_present > n_harts)
 		log_info("%u harts are present, Pando uses %u", machine_info.n_harts_present,
-		         hart_count());
+		         n_harts);
 	if (machine_info.initrd.len != 0)
 		log_info("bundle: %lu KiB at 0x%lx", machine_info.initrd.len >> 10,
 		         machine_info.initrd.base.v);
