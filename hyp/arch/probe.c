@@ -101,10 +101,6 @@ static void probe_extensions(void)
 {
 	u64 v;
 
-	if (!trap_try_henvcfg(&v, BIT(CAUSE_ILLEGAL))) {
-		machine.has_sstc = machine.has_svpbmt = machine.has_svadu = false;
-		machine.has_zicbom = machine.has_zicboz = false;
-	}
 	machine.has_sstc = machine.has_sstc && trap_try_stimecmp(&v, BIT(CAUSE_ILLEGAL)) &&
 	                   henvcfg_keeps(HENVCFG_STCE);
 	machine.has_svpbmt = machine.has_svpbmt && henvcfg_keeps(HENVCFG_PBMTE);
@@ -134,6 +130,11 @@ enum err probe_machine(const char **why)
 	}
 	if (!has_sv39x4()) {
 		*why = "this machine has no Sv39x4 translation for guests";
+		return ERR_ABSENT;
+	}
+	/* [priv spec, "henvcfg"]: of the H extension since it was ratified. */
+	if (!trap_try_henvcfg(&v, BIT(CAUSE_ILLEGAL))) {
+		*why = "this machine's H extension is older than privileged spec 1.12: no henvcfg";
 		return ERR_ABSENT;
 	}
 	probe_extensions();
