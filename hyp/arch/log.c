@@ -27,24 +27,18 @@ static struct spinlock log_lock = LOCK_INIT(LOCK_LOG);
 static struct log_line ring[LOG_LINES]; /* log_lock: line n is at n % LOG_LINES */
 static u64 n_lines;                     /* log_lock: lines ever written */
 
-/* Set at boot or by the shell; a reader may use the old value once. */
+/* Set at boot. */
 static _Atomic(log_sink_fn) log_sink;
-static _Atomic u32 console_level = LOG_INFO;
 
 void log_set_sink(log_sink_fn sink)
 {
 	atomic_store(&log_sink, sink);
 }
 
-void log_set_console_level(enum log_level level)
-{
-	atomic_store(&console_level, (u32)level);
-}
-
 static void to_console(enum log_level level, const char *text)
 {
 	static const char *const prefix[] = {
-		[LOG_ERROR] = "error: ", [LOG_WARN] = "warning: ", [LOG_INFO] = "", [LOG_DEBUG] = ""
+		[LOG_ERROR] = "error: ", [LOG_WARN] = "warning: ", [LOG_INFO] = ""
 	};
 	log_sink_fn sink = atomic_load(&log_sink);
 	char line[LOG_LINE_LEN + 16];
@@ -73,8 +67,7 @@ void log_at(enum log_level level, const char *fmt, ...)
 	ring[n_lines % LOG_LINES] = line;
 	n_lines++;
 	lock_release(&log_lock);
-	if ((u32)level <= atomic_load(&console_level))
-		to_console(level, line.text);
+	to_console(level, line.text);
 }
 
 void log_for_each(void (*fn)(enum log_level level, u64 ticks, const char *text, void *arg),

@@ -8,7 +8,7 @@
 
 #include "lib/types.h"
 
-enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO };
 
 /* One line, without a newline at its end; cut at 200 bytes. */
 void log_at(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -16,14 +16,10 @@ void log_at(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 #define log_error(...) log_at(LOG_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_at(LOG_WARN, __VA_ARGS__)
 #define log_info(...)  log_at(LOG_INFO, __VA_ARGS__)
-#define log_debug(...) log_at(LOG_DEBUG, __VA_ARGS__)
 
 /* The console that drv installs: writes `len` bytes, must not log. */
 typedef void (*log_sink_fn)(const char *text, size_t len);
 void log_set_sink(log_sink_fn sink);
-
-/* Lines at this level and more severe also go to the console (default LOG_INFO). */
-void log_set_console_level(enum log_level level);
 
 /* Calls `line` for each line in the ring, oldest first. */
 void log_for_each(void (*line)(enum log_level level, u64 ticks, const char *text, void *arg),

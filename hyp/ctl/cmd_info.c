@@ -54,9 +54,9 @@ static enum err run_audit(struct cmd *c)
 
 static void log_row(enum log_level level, u64 ticks, const char *text, void *arg)
 {
-	static const char *const words[] = { "error", "warn", "info", "debug" };
+	static const char *const words[] = { "error", "warn", "info" };
 
-	cmd_printf(arg, "%10s %-5s %s\n", fmt_ticks(ticks).s, words[level & 3], text);
+	cmd_printf(arg, "%10s %-5s %s\n", fmt_ticks(ticks).s, words[level], text);
 }
 
 static enum err run_log(struct cmd *c)

@@ -52,13 +52,6 @@ static void piece_in(u8 *guest, u64 done, u64 len, void *arg)
 	memcpy(guest, (const u8 *)arg + done, len);
 }
 
-static void piece_zero(u8 *guest, u64 done, u64 len, void *arg)
-{
-	(void)done;
-	(void)arg;
-	memset(guest, 0, len);
-}
-
 static void piece_nothing(u8 *guest, u64 done, u64 len, void *arg)
 {
 	(void)guest;
@@ -80,9 +73,4 @@ enum err copy_from_guest(struct space *s, void *dst, gpa_t src, u64 len)
 enum err copy_to_guest(struct space *s, gpa_t dst, const void *src, u64 len)
 {
 	return for_each_piece(s, dst, len, ACCESS_WRITE, piece_in, (void *)src);
-}
-
-enum err copy_zero_guest(struct space *s, gpa_t dst, u64 len)
-{
-	return for_each_piece(s, dst, len, ACCESS_WRITE, piece_zero, NULL);
 }

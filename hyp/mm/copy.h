@@ -18,6 +18,5 @@ enum err must_check copy_from_guest(struct space *s, void *dst, gpa_t src, u64 l
  * could not be put back.  True until the space is shared, which waits until its vCPUs stand still. */
 enum err must_check copy_prepare(struct space *s, gpa_t dst, u64 len);
 enum err must_check copy_to_guest(struct space *s, gpa_t dst, const void *src, u64 len);
-enum err must_check copy_zero_guest(struct space *s, gpa_t dst, u64 len);
 
 #endif

@@ -57,7 +57,7 @@ static u64 n_buddy;           /* lock: frames in the lists; read without it by i
 
 static struct frame_cache cache[HART_MAX];
 static struct frame_want refused[HART_MAX]; /* each hart's own */
-static _Atomic u64 n_pooled;                /* frames that table.c keeps ready, zeroed */
+static _Atomic u64 n_pooled;                /* frames that root.c keeps ready, zeroed */
 static _Atomic u64 fail_countdown;          /* 1: the next allocation fails; 0: none does */
 static bool fail_goes_on;
 

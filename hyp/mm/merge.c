@@ -78,11 +78,6 @@ static bool is_zero(const struct frame *f)
 	return (word[0] | word[77] | word[201] | word[366]) == 0 && page_is_zero(word);
 }
 
-static bool is_equal(const struct frame *a, const struct frame *b)
-{
-	return page_is_equal(bytes_of(a), bytes_of(b));
-}
-
 /* ---- the first look ---- */
 
 static void add(struct batch *b, u32 i, enum becomes becomes, struct frame *old, struct frame *new)
@@ -125,7 +120,7 @@ static NOINLINE void judge(struct batch *b, u32 i, struct frame *f)
 			return;
 		}
 		twin = slot_of(b, i);
-		if (twin && is_equal(f, twin)) {
+		if (twin && twin_is_equal(f, twin)) {
 			add(b, i, BECOMES_PIECE, f, twin);
 			return;
 		}
@@ -323,7 +318,7 @@ static void judge_secretly(struct batch *b, u32 i, struct frame *f)
 	twin = slot_of(b, i);
 	if (is_zero(f)) {
 		add(b, i, BECOMES_ZERO, f, NULL);
-	} else if (twin && is_equal(f, twin)) {
+	} else if (twin && twin_is_equal(f, twin)) {
 		add(b, i, BECOMES_PIECE, f, twin);
 	} else {
 		twin = b->domain ? twin_find_keeper(f, b->domain, &n) : NULL;
@@ -373,7 +368,7 @@ static bool is_still_equal(const struct change *c)
 	case BECOMES_ZERO: return page_is_zero(bytes_of(c->old));
 	case BECOMES_PIECE:
 	case BECOMES_MERGED:
-	case BECOMES_HIDDEN: return is_equal(c->old, c->new);
+	case BECOMES_HIDDEN: return twin_is_equal(c->old, c->new);
 	case BECOMES_KEEPER: return true; /* whatever it holds now, it holds for good */
 	}
 	return false;

@@ -80,7 +80,7 @@ static void visit_block(struct space *s, struct table *above, u32 i, bool cold)
 	struct table *t;
 
 	if ((pte & used) == used) {
-		__atomic_fetch_and(&above->pte[i], ~(used & ~PTE_W) & ~PTE_D, __ATOMIC_RELAXED);
+		__atomic_fetch_and(&above->pte[i], ~(PTE_D | (used & PTE_A)), __ATOMIC_RELAXED);
 		tlb_fence_all(&s->tlb, HPA(0));
 		stats.dirty += N_ENTRIES;
 		if (!cold)

@@ -181,7 +181,7 @@ void block_put(struct block *b);
  * are freed.  Returns how many were freed.  `t` is the caller's alone. */
 u32 table_dissolve(struct table *t);
 
-/* Frames of a block's slots that only a record remembers: slots minus `n_pieces` mapped. */
+/* How many slots of its block a level-0 table maps. */
 u64 table_n_pieces(const struct table *t);
 
 /* Puts the records of `n_tables` tables aside, and `n_roots` roots as they stand: four frames in one piece.

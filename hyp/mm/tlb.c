@@ -127,7 +127,7 @@ static void flush_owed(struct window *w, struct tlb *t, u64 tag, u64 gen)
 	u32 h = hart_index();
 
 	if (w->vmid_gen != tag >> VMID_BITS) {
-		hfence_gvma_all(); /* pairs with the roll-over in vmid_assign() */
+		hfence_gvma_all(); /* pairs with vmid_roll_over() */
 		w->vmid_gen = tag >> VMID_BITS;
 	}
 	if (t->seen_gen[h] != gen) {

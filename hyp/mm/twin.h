@@ -20,6 +20,7 @@ void twin_weaken_hash(u32 mask);
 /* What a page that has not been looked at since it was written begins with. */
 struct merge_note twin_note(const struct frame *f, u32 domain);
 
+/* All words. */
 bool twin_is_equal(const struct frame *a, const struct frame *b);
 
 enum twin {

@@ -68,7 +68,7 @@ static void break_page(u64 gpa, enum access access, void (*fail_at)(u64), bool b
 		fail_at(++n);
 		if (by_copy)
 			e = access == ACCESS_WRITE ? copy_to_guest(&s, GPA(gpa), &(u8){ 7 }, 1)
-			                           : copy_zero_guest(&s, GPA(gpa), 8);
+			                           : copy_to_guest(&s, GPA(gpa), &(u64){ 0 }, 8);
 		else
 			e = space_fault(&s, GPA(gpa), access);
 		frame_fail_after(0);

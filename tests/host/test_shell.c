@@ -153,7 +153,7 @@ static void test_life_of_a_vm(void **state)
 	assert_has(fake_type("stat\r"), "linux.3");
 	assert_has(fake_type("mem\r"), "free");
 	assert_has(fake_type("pages linux.1\r"), "linux.1: 0 private pages in 0 ranges of 2 MiB\n");
-	assert_int_equal(copy_zero_guest(&vm_find("linux.1")->space, GPA(FAKE_GUEST_RAM), 5000),
+	assert_int_equal(copy_prepare(&vm_find("linux.1")->space, GPA(FAKE_GUEST_RAM), 5000),
 	                 ERR_OK);
 	assert_has(fake_type("pages linux.1\r"),
 	           "linux.1: 2 private pages in 1 ranges of 2 MiB\n  0x80000000 2\n");

@@ -95,7 +95,7 @@ static void test_regions(void **state)
 	assert_int_equal(copy_from_guest(&s[0], image, GPA(RAM), BLOCK_SIZE), ERR_OK);
 	assert_int_equal(copy_from_guest(&s[0], image, GPA(RAM + 1), BLOCK_SIZE), ERR_RANGE);
 	assert_int_equal(copy_to_guest(&s[0], GPA(RAM + 4), &byte, UINT64_MAX), ERR_RANGE);
-	assert_int_equal(copy_zero_guest(&s[0], GPA(RAM), 1UL << 40), ERR_RANGE);
+	assert_int_equal(copy_prepare(&s[0], GPA(RAM), 1UL << 40), ERR_RANGE);
 	assert_int_equal(space_load(&s[0], GPA(RAM), image, 2 * BLOCK_SIZE), ERR_RANGE);
 	assert_int_equal(space_load(&s[0], GPA(RAM + 4096), image, 1), ERR_RANGE);
 	space_fini(&s[0]);
@@ -355,9 +355,9 @@ static void test_copies_break(void **state)
 	space_clone(&s[1], &s[0]);
 	memset(bytes, 0x22, sizeof(bytes));
 	assert_int_equal(copy_to_guest(&s[1], GPA(PAGE(1) - 50), bytes, 100), ERR_OK);
-	assert_int_equal(copy_zero_guest(&s[1], GPA(PAGE(1) + 60), 10), ERR_OK);
+	assert_int_equal(copy_to_guest(&s[1], GPA(PAGE(1) + 60), (u8[10]){ 0 }, 10), ERR_OK);
 	assert_int_equal(copy_to_guest(&s[0], GPA(PAGE(1)), bytes, 1), ERR_STATE);
-	assert_int_equal(copy_zero_guest(&s[0], GPA(PAGE(7)), 1), ERR_STATE);
+	assert_int_equal(copy_prepare(&s[0], GPA(PAGE(7)), 1), ERR_STATE);
 	assert_int_equal(copy_from_guest(&s[0], bytes, GPA(PAGE(1) - 100), 200), ERR_OK);
 	for (u32 k = 0; k < 200; k++)
 		assert_int_equal(bytes[k], 0x11);

@@ -68,11 +68,6 @@ void log_set_sink(log_sink_fn sink)
 	(void)sink;
 }
 
-void log_set_console_level(enum log_level level)
-{
-	(void)level;
-}
-
 void log_for_each(void (*line)(enum log_level, u64, const char *, void *), void *arg)
 {
 	(void)line;
