@@ -393,6 +393,48 @@ static void test_device_bounds(void **state)
 	assert_int_equal(device_access(vm->vcpu[0], GPA(0), 8, true, &value), MMIO_FAULT);
 }
 
+static struct vcpu *to_wake;
+
+/* Another hart wakes it, and has loaded it before the first goes on. */
+static void wake_and_load(void)
+{
+	fake_on_clock = NULL;
+	vcpu_unhold(to_wake, HOLD_WORK);
+	assert_ptr_equal(fake_pick(1), to_wake);
+	fake_time += 50;
+}
+
+/* While one finds that all wait, its sibling is given work: time does not stand still under it. */
+static void test_woken_while_another_begins_to_wait(void **state)
+{
+	struct vm *vm;
+	u64 seen;
+
+	(void)state;
+	fake_boot(2);
+	vm = fake_vm_run("vm", 2);
+	assert_ptr_equal(fake_pick(0), vm->vcpu[0]);
+	fake_put_back(0, vm->vcpu[0]);
+	vcpu_unhold(vm->vcpu[1], HOLD_STOPPED);
+	assert_ptr_equal(fake_pick(1), vm->vcpu[1]);
+	to_wake = vm->vcpu[1];
+	vcpu_hold(to_wake, HOLD_WORK);
+	fake_put_back(1, to_wake);
+	assert_ptr_equal(fake_pick(0), vm->vcpu[0]);
+	vcpu_hold(vm->vcpu[0], HOLD_WORK);
+	lock_acquire(&vm->lock);
+	fake_on_clock = wake_and_load;
+	vm_wait(vm);
+	fake_on_clock = NULL;
+	lock_release(&vm->lock);
+	fake_time += 100;
+	seen = vcpu_time(to_wake);
+	fake_put_back(1, to_wake);
+	assert_ptr_equal(fake_pick(1), to_wake);
+	assert_true(vcpu_time(to_wake) >= seen);
+	fake_put_back(0, vm->vcpu[0]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -403,6 +445,7 @@ int main(void)
 		cmocka_unit_test(test_smallest_ram),
 		cmocka_unit_test(test_states),
 		cmocka_unit_test(test_freeze_waits_for_other_harts),
+		cmocka_unit_test(test_woken_while_another_begins_to_wait),
 		cmocka_unit_test(test_find),
 		cmocka_unit_test(test_for_each_survives_kills),
 		cmocka_unit_test(test_events),
