@@ -81,6 +81,11 @@ static struct promise minus(const struct promise *a, const struct promise *b)
 		                 a->n_roots - b->n_roots };
 }
 
+static struct promise times(u32 n, const struct promise *p)
+{
+	return (struct promise){ n * p->n_frames, n * p->n_tables, n * p->n_roots };
+}
+
 static bool raise_to(struct space *s, const struct promise *target)
 {
 	struct promise more = minus(target, &s->promise);
@@ -130,6 +135,35 @@ enum err promise_make(struct space *s)
 	return done ? ERR_OK : ERR_NOMEM;
 }
 
+/* Could it be raised now? */
+static bool is_there(struct space *s, const struct promise *target)
+{
+	struct promise more;
+	bool can;
+
+	lock_acquire(&s->lock);
+	more = minus(target, &s->promise);
+	can = take(&more);
+	if (can)
+		give_back(&more);
+	lock_release(&s->lock);
+	return can;
+}
+
+enum err promise_seek(struct space *s, u32 n)
+{
+	struct promise w, target;
+
+	if (s->use != FRAME_PROMISED)
+		return ERR_OK;
+	w = whole(s);
+	target = times(n, &w);
+	if (is_there(s, &target))
+		return ERR_OK;
+	look_for_more();
+	return is_there(s, &target) ? ERR_OK : ERR_NOMEM;
+}
+
 enum err promise_renew(struct space *s, u32 n)
 {
 	struct promise w, target;
@@ -138,7 +172,7 @@ enum err promise_renew(struct space *s, u32 n)
 	if (s->use != FRAME_PROMISED)
 		return ERR_OK;
 	w = whole(s);
-	target = (struct promise){ n * w.n_frames, n * w.n_tables, n * w.n_roots };
+	target = times(n, &w);
 	for (u32 tries = 0; !done && tries < 2; tries++) {
 		if (tries > 0)
 			look_for_more();

@@ -30,6 +30,9 @@ struct promise {
  * No space's lock held; here and below. */
 enum err must_check promise_make(struct space *s);
 
+/* While it still runs: looks for what promise_renew() will want, so that it need not.  ERR_NOMEM. */
+enum err must_check promise_seek(struct space *s, u32 n);
+
 /* Before a reset (`n` = 1) or a fork (2: the child takes half) of a reserved space that stands still: the whole
  * promise anew.  Of any other space: nothing to do.  ERR_NOMEM. */
 enum err must_check promise_renew(struct space *s, u32 n);

@@ -29,11 +29,19 @@ enum err admission_admit(struct vm *vm)
 	return vm->policy.memory == MEMORY_RESERVE ? admission_take(vm) : ERR_OK;
 }
 
+static enum err refuse_more(const struct vm *vm, u32 n)
+{
+	return refuse(n * promise_worst(&vm->space) - vm->space.promise.n_frames);
+}
+
+enum err admission_seek(struct vm *vm, u32 n)
+{
+	return promise_seek(&vm->space, n) == ERR_OK ? ERR_OK : refuse_more(vm, n);
+}
+
 enum err admission_renew(struct vm *vm, u32 n)
 {
-	if (promise_renew(&vm->space, n) != ERR_OK)
-		return refuse(n * promise_worst(&vm->space) - vm->space.promise.n_frames);
-	return ERR_OK;
+	return promise_renew(&vm->space, n) == ERR_OK ? ERR_OK : refuse_more(vm, n);
 }
 
 enum err admission_set_policy(struct vm *vm, const struct vm_policy *p)

@@ -18,6 +18,9 @@ enum err must_check admission_take(struct vm *vm);
 /* Makes the policy of a VM that is being made take effect on its space.  ERR_RESERVE. */
 enum err must_check admission_admit(struct vm *vm);
 
+/* Looks for the memory that admission_renew() will want, while the VM may still run.  ERR_RESERVE. */
+enum err must_check admission_seek(struct vm *vm, u32 n);
+
 /* The same promise anew for a VM that stands still, before a reset (`n` = 1) or a fork (2); of a VM that is not reserved:
  * nothing.  ERR_RESERVE. */
 enum err must_check admission_renew(struct vm *vm, u32 n);

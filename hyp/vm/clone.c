@@ -205,6 +205,11 @@ enum err vm_fork(struct vm *parent, struct vm **out)
 
 	if (child == NULL)
 		return ERR_NOMEM;
+	e = admission_seek(parent, 2);
+	if (e != ERR_OK) {
+		vm_free(child);
+		return e;
+	}
 	hold = time_cost_now();
 	if (vm_quiesce(parent, BIT(VM_RUNNING) | BIT(VM_PAUSED)) != ERR_OK) {
 		vm_free(child);
@@ -236,6 +241,9 @@ enum err vm_reset(struct vm *vm)
 
 	if (vm->template == NULL)
 		return ERR_STATE;
+	e = admission_seek(vm, 1);
+	if (e != ERR_OK)
+		return e;
 	if (vm_quiesce(vm, STATES_ALIVE | BIT(VM_OFF)) != ERR_OK)
 		return ERR_STATE;
 	e = admission_renew(vm, 1);

@@ -3,6 +3,7 @@
  * memory=reserve: who is admitted never runs out, who does not fit is refused with figures. And every operation
  * on a whole VM with a failure at its n-th allocation, for every n.
  */
+#include "mm_unit.h"
 #include "vm/admission.h"
 #include "vm_life.h"
 
@@ -277,12 +278,51 @@ static void test_every_failure(void **state)
 	}
 }
 
+static struct vm *reserved;
+static u32 n_sought_in_pause;
+
+static void note_search(const struct spinlock *l)
+{
+	n_sought_in_pause += l->rank_bit == BIT(LOCK_SPACES) && lock_is_held(&reserved->lock);
+}
+
+/* Memory is sought before the VM stands still for its fork or its reset. */
+static void test_sought_before_the_pause(void **state)
+{
+	struct vm *t, *c, *brother;
+
+	(void)state;
+	start();
+	t = template_of("vm", 1);
+	reserved = clone(t);
+	brother = clone(t);
+	set_memory(reserved, MEMORY_RESERVE);
+	assert_int_equal(vm_run(reserved), ERR_OK);
+	write_all(reserved, 100);
+	write_all(brother, 200);
+	mm_eat(FRAME_FOR_GUEST, UINT64_MAX);
+	vm_kill(brother);
+	fake_on_release = note_search;
+	n_sought_in_pause = 0;
+	assert_int_equal(vm_reset(reserved), ERR_OK); /* out of what its brother had */
+	write_all(reserved, 300);
+	assert_int_equal(vm_fork(reserved, &c), ERR_RESERVE);
+	fake_on_release = NULL;
+	assert_int_equal(n_sought_in_pause, 0);
+	assert_int_equal(reserved->state, VM_RUNNING);
+	mm_uneat();
+	check_audit();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_clones),         cmocka_unit_test(test_create),
-		cmocka_unit_test(test_fork_and_reset), cmocka_unit_test(test_policy),
+		cmocka_unit_test(test_clones),
+		cmocka_unit_test(test_create),
+		cmocka_unit_test(test_fork_and_reset),
+		cmocka_unit_test(test_policy),
 		cmocka_unit_test(test_every_failure),
+		cmocka_unit_test(test_sought_before_the_pause),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
