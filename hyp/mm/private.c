@@ -3,7 +3,7 @@
  * Which pages of a space are its own: what a clone has written, address by address.
  *
  * A page is private if the space alone reaches its table, and that table alone its frame.  Each
- * look takes the space's lock for one run of pages only: whoever prints the answers holds nothing,
+ * look takes the space's lock for 2 MiB at a time: whoever prints the answers holds nothing,
  * and the guest may go on writing in between.
  */
 #include "mm/space.h"
@@ -48,31 +48,36 @@ static struct span span_at(const struct space *s, gpa_t gpa)
 	}
 }
 
-static bool find_in(const struct space *s, const struct region *r, gpa_t from, struct region *run)
+/* From `at` on, and no further than to the end of its 2 MiB unless one entry goes beyond.  Returns where it stopped: a run
+ * that has been found ends there, or before. */
+static u64 find_in(struct space *s, u64 at, struct region *run)
 {
-	u64 end = r->base.v + r->len, at = u64_max(from.v, r->base.v);
 	struct span span;
 
-	run->len = 0;
-	for (; at < end; at += span.len) {
+	lock_acquire(&s->lock);
+	do {
 		span = span_at(s, GPA(at));
 		if (span.is_private && run->len == 0)
 			run->base = GPA(at);
-		else if (run->len > 0 && (!span.is_private || IS_ALIGNED(at, BLOCK_SIZE)))
+		else if (run->len > 0 && !span.is_private)
 			break;
 		if (span.is_private)
 			run->len += span.len;
-	}
-	return run->len > 0;
+		at += span.len;
+	} while (!IS_ALIGNED(at, BLOCK_SIZE));
+	lock_release(&s->lock);
+	return at;
 }
 
 bool space_next_private(struct space *s, gpa_t from, struct region *run)
 {
-	bool found = false;
+	run->len = 0;
+	for (u32 i = 0; i < s->n_regions && run->len == 0; i++) {
+		const struct region *r = &s->region[i];
+		u64 at = u64_max(from.v, r->base.v);
 
-	lock_acquire(&s->lock);
-	for (u32 i = 0; i < s->n_regions && !found; i++)
-		found = find_in(s, &s->region[i], from, run);
-	lock_release(&s->lock);
-	return found;
+		while (at < r->base.v + r->len && run->len == 0)
+			at = find_in(s, at, run);
+	}
+	return run->len > 0;
 }

@@ -322,28 +322,43 @@ void scan_once(void)
 /* Index entries are hints, and those of frames without a hash are wrong.  What is counted below a table that the space
  * reaches does not end while its lock is held; and only who has the scan lock reads or writes hashes of pages
  * that nobody can write. */
-static void forget_below(const struct table *t)
+static void forget_region(const struct space *s, gpa_t gpa)
 {
-	for (u32 i = table_lo(t); i < table_hi(t); i++) {
-		u64 pte = t->pte[i];
-		struct frame *f = pte & PTE_V ? frame_of(pte_hpa(pte)) : NULL;
+	u64 high = s->root->pte[pte_index(gpa, 2)];
+	u64 pte = high ? table_below(high)->pte[pte_index(gpa, 1)] : 0;
+	bool is_block = pte && !pte_is_table(pte);
 
-		if (f && t->level > 0 && pte_is_table(pte))
-			forget_below(table_below(pte));
-		else if (f && t->level == 0 && pte_kind(pte) == KIND_LEAF)
-			f->link.merge.hash = 0;
-		for (u32 k = 1; f && t->level == 1 && !pte_is_table(pte) && k < N_ENTRIES; k++)
-			f[k].link.merge.hash = 0;
+	for (u32 i = 0; pte && i < N_ENTRIES; i++) {
+		u64 leaf = is_block ? 0 : table_below(pte)->pte[i];
+
+		if (leaf & PTE_V && pte_kind(leaf) == KIND_LEAF)
+			frame_of(pte_hpa(leaf))->link.merge.hash = 0;
+		else if (is_block && i > 0) /* the first one's record names the block */
+			frame_of(pte_hpa(pte))[i].link.merge.hash = 0;
 	}
 }
 
+static void forget(struct space *s)
+{
+	for (u32 k = 0; k < s->n_regions; k++) {
+		const struct region *r = &s->region[k];
+
+		for (u64 at = 0; at < r->len; at += BLOCK_SIZE) {
+			lock_acquire(&s->lock);
+			forget_region(s, GPA(r->base.v + at));
+			lock_release(&s->lock);
+		}
+	}
+}
+
+/* A region at a time: with the scan lock held nothing that is forgotten comes back, and a break waits for one region. */
 void scan_set_policy(struct space *s, struct merge_policy p)
 {
 	lock_acquire(&scan_lock);
-	lock_acquire(&s->lock);
 	if (s->merge.dedup == DEDUP_MERGE &&
 	    (p.dedup != DEDUP_MERGE || p.domain != s->merge.domain))
-		forget_below(s->root);
+		forget(s);
+	lock_acquire(&s->lock);
 	s->merge = p;
 	lock_release(&s->lock);
 	lock_release(&scan_lock);
@@ -419,15 +434,21 @@ static bool next_given(struct space *s, gpa_t *gpa)
 	return false;
 }
 
+/* A break waits for one region of it. */
 u64 scan_n_given(struct space *s)
 {
+	struct table *t, *above;
 	gpa_t gpa = GPA(0);
+	bool more = true;
 	u64 n = 0;
 
-	lock_acquire(&s->lock);
-	for (; next_given(s, &gpa); gpa.v += PAGE_SIZE)
-		n++;
-	lock_release(&s->lock);
+	for (; more; gpa.v = ALIGN_DOWN(gpa.v, BLOCK_SIZE) + BLOCK_SIZE) {
+		lock_acquire(&s->lock);
+		more = next_private(s, &gpa, &t, &above);
+		for (u32 i = 0; more && t && i < N_ENTRIES; i++)
+			n += is_given(t, i);
+		lock_release(&s->lock);
+	}
 	return n;
 }
 

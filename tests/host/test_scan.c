@@ -303,6 +303,37 @@ static void test_every_allocation_fails_once(void **state)
 		history_without(nth);
 }
 
+static u32 n_holds;
+
+static void count_holds(const struct spinlock *l)
+{
+	n_holds += l == &a.lock;
+}
+
+/* What an operator asks about a large VM keeps its breaks waiting for one region at a time. */
+static void test_no_long_holds(void **state)
+{
+	struct region run;
+
+	(void)state;
+	merge_start(&a, &b);
+	for (u32 k = 0; k < 4; k++)
+		mm_store(0, &a, MM_PAGE(k * N_ENTRIES), 0);
+	merge_passes(SETTLED);
+	fake_on_release = count_holds;
+	n_holds = 0;
+	assert_int_equal(scan_n_given(&a), 4);
+	assert_in_range(n_holds, 4, 8);
+	n_holds = 0;
+	assert_false(space_next_private(&a, GPA(0), &run));
+	assert_in_range(n_holds, 4, 8);
+	n_holds = 0;
+	scan_set_policy(&a, (struct merge_policy){ DEDUP_OFF, 0, false });
+	assert_in_range(n_holds, 4, 8);
+	fake_on_release = NULL;
+	merge_end(&a, &b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -316,6 +347,7 @@ int main(void)
 		cmocka_unit_test(test_no_memory_for_an_index),
 		cmocka_unit_test(test_index_is_given_back),
 		cmocka_unit_test(test_every_allocation_fails_once),
+		cmocka_unit_test(test_no_long_holds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
