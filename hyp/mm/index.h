@@ -63,7 +63,8 @@ void index_put(u32 hash, struct frame *f);
 bool index_is_new(void);
 
 /* Between two passes: makes room if the index is nearly full, drops what is out of date.  Leaves it as it
- * is if memory is short. */
+ * is if memory is short.  Takes as long as it takes to clear the new one and to enter all of the old one; that
+ * is seldom enough not to be done piece by piece. */
 void index_tidy(void);
 
 /* Gives all its memory back. */
