@@ -93,7 +93,8 @@ static void n_given(void)
 	assert_int_equal(scan_n_given(&a), 0);
 }
 
-static void unmerge(void) /* counts, and then looks for the first */
+static void unmerge(
+	void) /* counts, in the one region and behind it, and then looks for the first */
 {
 	assert_int_equal(scan_unmerge(&a), ERR_OK);
 }
@@ -101,6 +102,12 @@ static void unmerge(void) /* counts, and then looks for the first */
 static void set_policy(void)
 {
 	scan_set_policy(&a, (struct merge_policy){ DEDUP_ZERO, 0, false });
+}
+
+static void leave_domain(void) /* four regions are forgotten */
+{
+	a.merge = (struct merge_policy){ DEDUP_MERGE, 1, false };
+	set_policy();
 }
 
 static void spare(void)
@@ -118,6 +125,12 @@ static void promise_again(void) /* is made, renewed and ended */
 	assert_int_equal(promise_make(&a), ERR_OK);
 	assert_int_equal(promise_renew(&a, 2), ERR_OK);
 	promise_end(&a);
+}
+
+static void promise_seek_more(void) /* after it was made */
+{
+	assert_int_equal(promise_make(&a), ERR_OK);
+	assert_int_equal(promise_seek(&a, 1), ERR_OK);
 }
 
 static void freeze(void)
@@ -255,11 +268,25 @@ static void test_locks_of_spaces(void **state)
 		void (*call)(void);
 		u32 n;
 	} row[] = {
-		{ own_pages, 1 },        { add_block, 1 },     { load_block, 1 }, { load_page, 2 },
-		{ next_slot, 1 },        { next_private, 1 },  { usage, 1 },      { n_given, 1 },
-		{ unmerge, 2 },          { set_policy, 1 },    { spare, 1 },      { promise, 1 },
-		{ freeze, 1 },           { promise_again, 3 }, { reset, 1 },      { relieve, 3 },
+		{ own_pages, 1 },
+		{ add_block, 1 },
+		{ load_block, 1 },
+		{ load_page, 2 },
+		{ next_slot, 1 },
+		{ next_private, 1 },
+		{ usage, 1 },
+		{ n_given, 2 },
+		{ unmerge, 3 },
+		{ set_policy, 1 },
+		{ spare, 1 },
+		{ promise, 1 },
+		{ freeze, 1 },
+		{ promise_again, 3 },
+		{ reset, 1 },
+		{ relieve, 3 },
 		{ promise_too_much, 8 },
+		{ leave_domain, 5 },
+		{ promise_seek_more, 2 },
 	};
 
 	(void)state;
