@@ -8,10 +8,10 @@ import time
 import pytest
 
 from duplicates import Ram, count
-from pando import BUILD, QEMUS, SOAK
+from pando import BUILD, QEMUS, SLOW, SOAK
 from test_clones import clones, judge
 
-SIBLINGS_MS = 20000 if SOAK else 2000
+SIBLINGS_MS = 20000 if SOAK else int(2000 * SLOW)
 
 
 def saved(pando):
