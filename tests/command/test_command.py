@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import signal
+import socket
 import subprocess
 import time
 
@@ -320,23 +321,26 @@ def test_any_command(here, fake):
 
 @pytest.fixture
 def qemu_of_glue(directory):
-    """Environment and options with which QEMU is a program that makes a control port after a while, and says nothing there. It ends by
-    itself, whatever the test does."""
+    """Environment and options with which QEMU is a program that makes its first and its last socket, each after a while, and says nothing
+    there. It ends by itself, whatever the test does."""
     build, program = directory / "build", directory / "qemu"
     build.mkdir()
     for name in ("pando.elf", "functions.dtb"):
         (build / name).touch()
     program.write_text(
         "#!/usr/bin/python3\nimport re, socket, sys, time\n"
-        "path = re.search(r'path=(\\S*/control\\.0)', ' '.join(sys.argv).replace(',', ' '))[1]\n"
-        "time.sleep(1)\nport = socket.socket(socket.AF_UNIX)\nport.bind(path)\nport.listen()\ntime.sleep(40)\n"
+        "folder = re.search(r'path=(\\S*)/control\\.0', ' '.join(sys.argv).replace(',', ' '))[1]\n"
+        "ports = [socket.socket(socket.AF_UNIX) for _ in range(2)]\n"
+        "for port, name in zip(ports, ('control.0', 'console.3')):\n"
+        "    port.bind(f'{folder}/{name}')\n    time.sleep(0.5)\n    port.listen()\n"
+        "time.sleep(40)\n"
     )
     program.chmod(0o755)
     env = os.environ | {"BUILD": str(build), "TMPDIR": str(directory)}
     return env, ["--no-build", "--qemu", program, "--quiet"]
 
 
-@pytest.mark.parametrize("at", ["pando.json", "control.0"])
+@pytest.mark.parametrize("at", ["pando.json", "console.3"])
 @pytest.mark.parametrize("words", [["up", "--dir"], ["experiment", "start", "-o"]], ids=["up", "experiment"])
 def test_ctrl_c_before_pando_answers_leaves_no_qemu(directory, qemu_of_glue, words, at):
     env, options = qemu_of_glue
@@ -350,6 +354,18 @@ def test_ctrl_c_before_pando_answers_leaves_no_qemu(directory, qemu_of_glue, wor
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=20)[1] == "" and process.returncode == 130
     assert has_ended(pid)
+
+
+def test_up_waits_until_qemu_listens(directory, qemu_of_glue, monkeypatch):
+    """A socket is there before anybody can connect to it."""
+    env, options = qemu_of_glue
+    monkeypatch.setenv("BUILD", env["BUILD"])
+    machine.start(machine.Settings(str(directory / "run"), qemu=str(options[2]), build=False))
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(directory / "run/control.0"))
+    finally:
+        machine.stop(directory / "run")
 
 
 def test_make_clean_leaves_a_running_pando_its_directory_and_distclean_ends_it(directory, qemu_of_glue, monkeypatch):

@@ -179,9 +179,10 @@ def start(settings, say=lambda text: None):
 
 
 def await_sockets(process, directory, limit=30):
-    """QEMU makes all of its sockets before the guest's first instruction."""
+    """QEMU makes all of its sockets before the guest's first instruction, one after the other; each is there before it can be connected
+    to. With the last one, console.3, all control ports can."""
     end = time.monotonic() + limit
-    while not ports.listed(directory, "control"):
+    while 3 not in ports.listed(directory, "console"):
         if process.poll() is not None:
             said = tail(os.path.join(directory, "qemu.log"))
             sweep(directory)
