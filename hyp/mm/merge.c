@@ -331,29 +331,34 @@ static void judge_secretly(struct batch *b, u32 i, struct frame *f)
 	frame_free(drawn);
 }
 
-/* As look(); here A says who is of interest, and what is hidden already is not. */
+/* As look_at(); here A says who is of interest, and what is hidden already is not. */
+static bool look_at_secretly(struct batch *b, u32 i, struct frame_map map)
+{
+	u64 *pte = &b->v->t->pte[i], old = *pte;
+	struct frame *f = frame_in(map, pte_ppn(old));
+
+	if ((old & (PTE_V | PTE_U | PTE_KIND)) != (PTE_V | PTE_U | KIND_LEAF) ||
+	    (frame_refs(f) != 1 && !frame_is_keeper(f)))
+		return false;
+	if (!(old & PTE_A)) {
+		judge_secretly(b, i, f);
+		return false;
+	}
+	__atomic_fetch_and(pte, ~(PTE_A | PTE_D), __ATOMIC_RELAXED);
+	if (!frame_is_keeper(f))
+		f->link.merge.hash = 0;
+	return true;
+}
+
+/* As look(), by the same groups: the mode may be another when the next batch begins. */
 static bool look_secretly(struct batch *b)
 {
 	struct frame_map map = frame_map();
-	u32 first = b->v->i, i = first;
-	u64 n_used = 0;
+	u32 first = b->v->i, i = first, n_used = 0;
 
-	for (; i < N_ENTRIES && b->n < BATCH_MAX; i++) {
-		u64 *pte = &b->v->t->pte[i], old = *pte;
-		struct frame *f = frame_in(map, pte_ppn(old));
-
-		if ((old & (PTE_V | PTE_U | PTE_KIND)) != (PTE_V | PTE_U | KIND_LEAF) ||
-		    (frame_refs(f) != 1 && !frame_is_keeper(f)))
-			continue;
-		if (old & PTE_A) {
-			__atomic_fetch_and(pte, ~(PTE_A | PTE_D), __ATOMIC_RELAXED);
-			if (!frame_is_keeper(f))
-				f->link.merge.hash = 0;
-			n_used++;
-		} else {
-			judge_secretly(b, i, f);
-		}
-	}
+	for (; i < N_ENTRIES && b->n <= BATCH_MAX - GROUP; i += GROUP)
+		for (u32 k = 0; k < GROUP; k++)
+			n_used += look_at_secretly(b, i + k, map);
 	b->st->visited += i - first;
 	b->st->dirty += n_used;
 	b->v->i = i;
@@ -467,6 +472,7 @@ bool merge_table(struct merge_visit *v, struct merge_stats *st)
 	struct batch b;
 	bool was_dirty = v->cold && v->i == 0;
 
+	assert(v->i % GROUP == 0);
 	b.v = v;
 	b.st = st;
 	b.domain = v->s->merge.dedup == DEDUP_MERGE ? v->s->merge.domain : 0;

@@ -5,6 +5,7 @@
  */
 #include "merge_unit.h"
 
+#include "arch/time.h"
 #include "mm/hide.h"
 
 static struct space a, b;
@@ -320,6 +321,37 @@ static void test_switched_on_later(void **state)
 	merge_end(&a, &b);
 }
 
+/* One batch, as an idle hart makes it: the next goes on from there. */
+static void step(void)
+{
+	fake_hart = SCANNER;
+	fake_time += time_ns_to_ticks(5000000000UL);
+	(void)scan_idle();
+}
+
+/* The mode changes between two batches of one table: the next begins where any other could. */
+static void test_switched_off_in_a_table(void **state)
+{
+	enum { FIRST = 3, N = 57 };
+	u32 tries = 0;
+
+	(void)state;
+	start();
+	for (u32 k = FIRST; k < FIRST + N; k++)
+		mm_store(0, &a, MM_PAGE(k), 100 + k);
+	merge_passes(1);
+	for (; !is_hidden(&a, FIRST); step())
+		assert_true(tries++ < 100);
+	assert_false(is_hidden(&a, FIRST + N - 1));
+	scan_set_policy(&a, (struct merge_policy){ DEDUP_MERGE, DOMAIN, false });
+	step();
+	merge_passes(SETTLED);
+	for (u32 k = FIRST; k < FIRST + N; k++)
+		assert_int_equal(mm_load(0, &a, MM_PAGE(k)), 100 + k);
+	mm_audit();
+	merge_end(&a, &b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -335,6 +367,7 @@ int main(void)
 		cmocka_unit_test(test_compact_hides_nothing),
 		cmocka_unit_test(test_frames_are_drawn),
 		cmocka_unit_test(test_switched_on_later),
+		cmocka_unit_test(test_switched_off_in_a_table),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,7 +28,7 @@ VMS_MAX = 6  # on the four harts that two CPUs of a workstation play, more would
 NAME_LEN = 26  # of a parent: a longer name would be cut, and no longer be one VM's alone
 STANDS_STILL = 120 * SLOW  # seconds of a running VM without a word
 # What `policy` changes. With time=jump a pause is time for which no CPU of the guest has run, and its watchdogs would say so.
-POLICIES = ("time=jump", "time=continue", "nomem=kill", "nomem=pause", "memory=reserve", "memory=overcommit", "dedup=off", "dedup=zero", "dedup=family")
+POLICIES = ("time=jump", "time=continue", "nomem=kill", "nomem=pause", "memory=reserve", "memory=overcommit")
 NO_WATCHDOGS = "nosoftlockup rcupdate.rcu_cpu_stall_suppress=1"
 WRONG = r"MEMCHECK CORRUPT|memcheck: no |rcu.*(stall|self-detected)|BUG:|soft lockup|Oops|Kernel panic|hung_task|Call Trace"
 
@@ -54,7 +54,7 @@ class Soak:
         running, frozen = self.some(vms, "running"), self.some(vms, "template")
         parents = [vm for vm in vms if len(vm) < NAME_LEN]
         yield "wait", ""
-        yield "dedup once", ""
+        yield "scan", ""
         yield from (("policy", vm) for vm in vms)
         if len(vms) < VMS_MAX:
             yield from (("clone" if vm in frozen else "fork", vm) for vm in parents)
@@ -64,7 +64,7 @@ class Soak:
         yield from (("resume", vm) for vm in self.some(vms, "paused") * 3)
         yield from (("reset", vm) for vm in self.some(vms, "running", "paused", template=True))
         yield from (("give", vm) for vm in running)
-        yield from (("policy", vm) for vm in vms)
+        yield from (("dedup", vm) for vm in vms)
         if len(vms) > 2 and len(frozen) < 2:
             yield from (("freeze", vm) for vm in running)
         if len(vms) >= VMS_MAX - 1 or not parents:
@@ -92,9 +92,11 @@ class Soak:
         self.n[op] = self.n.get(op, 0) + 1
         if op == "wait":
             time.sleep(self.rng.choice((0.1, 0.5, 2)))
-        elif op == "policy":  # whose pages are merged with whose, and how
+        elif op == "dedup":  # whose pages are merged with whose, and how
             dedup, secure = self.rng.choice(("off", "zero", "family", "family", "domain:a")), self.rng.choice(("off", "off", "on"))
             self.pando.run(f"policy {vm} dedup={dedup} secure={secure}")
+        elif op == "scan":
+            self.pando.run("dedup once", 60)
         elif op == "clone":
             self.pando.run(f"clone {vm} -n {self.rng.randint(1, min(3, VMS_MAX - len(vms)))}", 60)
         elif op == "policy":
