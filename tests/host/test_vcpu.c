@@ -357,48 +357,6 @@ static void test_move_to_another_hart(void **state)
 	assert_true(fake_n_fences[1][FAKE_FENCE_I] >= 1);
 }
 
-static struct vcpu *to_wake;
-
-/* Another hart wakes it, and has loaded it before the first goes on. */
-static void wake_and_load(void)
-{
-	fake_on_clock = NULL;
-	vcpu_unhold(to_wake, HOLD_WORK);
-	assert_ptr_equal(fake_pick(1), to_wake);
-	fake_time += 50;
-}
-
-/* While one finds that all wait, its sibling is given work: time does not stand still under it. */
-static void test_woken_while_another_begins_to_wait(void **state)
-{
-	struct vm *vm;
-	u64 seen;
-
-	(void)state;
-	fake_boot(2);
-	vm = fake_vm_run("vm", 2);
-	vcpu_load(vm->vcpu[0]); /* its first turn: time begins */
-	vcpu_unload(vm->vcpu[0]);
-	vcpu_unhold(vm->vcpu[1], HOLD_STOPPED);
-	assert_ptr_equal(fake_pick(1), vm->vcpu[1]);
-	to_wake = vm->vcpu[1];
-	vcpu_hold(to_wake, HOLD_WORK);
-	fake_put_back(1, to_wake);
-	assert_ptr_equal(fake_pick(0), vm->vcpu[0]);
-	vcpu_hold(vm->vcpu[0], HOLD_WORK);
-	lock_acquire(&vm->lock);
-	fake_on_clock = wake_and_load;
-	vm_wait(vm);
-	fake_on_clock = NULL;
-	lock_release(&vm->lock);
-	fake_time += 100;
-	seen = vcpu_time(to_wake);
-	fake_put_back(1, to_wake);
-	assert_ptr_equal(fake_pick(1), to_wake);
-	assert_true(vcpu_time(to_wake) >= seen);
-	fake_put_back(0, vm->vcpu[0]);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -417,7 +375,6 @@ int main(void)
 		cmocka_unit_test(test_holds_close_the_door),
 		cmocka_unit_test(test_two_vcpus_on_one_hart),
 		cmocka_unit_test(test_move_to_another_hart),
-		cmocka_unit_test(test_woken_while_another_begins_to_wait),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
