@@ -351,7 +351,7 @@ static bool look_at_secretly(struct batch *b, u32 i, struct frame_map map)
 }
 
 /* As look(), by the same groups: the mode may be another when the next batch begins. */
-static bool look_secretly(struct batch *b)
+static NOINLINE bool look_secretly(struct batch *b)
 {
 	struct frame_map map = frame_map();
 	u32 first = b->v->i, i = first, n_used = 0;
