@@ -33,8 +33,8 @@ struct hart_local hart_locals[HART_MAX];
 struct machine machine;
 
 static u32 n_present = 1;
-static _Atomic u32 n_harts =
-	1; /* of these, started: nothing counts on a hart that firmware refuses */
+/* Of these, started: nothing counts on a hart that firmware refuses. */
+static _Atomic u32 n_harts = 1;
 static void (*start_entry)(void);
 
 static void hart_setup(u32 index, u64 id)

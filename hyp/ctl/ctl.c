@@ -18,19 +18,19 @@
 #include "ctl/event.h"
 #include "ctl/shell.h"
 #include "ctl/top.h"
+#include "ctl/turn.h"
 #include "ctl/view.h"
 #include "ctl/wire.h"
 #include "drv/console.h"
 
 static struct spinlock ctl_lock = LOCK_INIT(LOCK_CTL);
 static _Atomic bool is_polling;
-static _Atomic u64 next_poll =
-	TIME_NEVER;           /* host ticks; written by who holds the lock, like the next */
-static _Atomic u64 next_turn; /* not before this for what the last poll has left behind */
+/* Host ticks, written by who holds the lock: when to poll though nothing comes in, and not before when for what the
+ * last poll has left behind. */
+static _Atomic u64 next_poll = TIME_NEVER, next_turn;
 
 #define INPUT_PER_POLL 64U
 #define POLLS_MAX      2U
-#define PAUSE_MAX_NS   1000000UL
 
 static u64 earliest_deadline(void)
 {
@@ -92,11 +92,10 @@ static void poll_once(void)
 /* What is left behind is done after as long a time as this poll has taken, so that guests have their part of the hart. */
 static void leave(u64 start)
 {
-	u64 now = time_now();
-	u64 pause = u64_min(now - start, time_ns_to_ticks(PAUSE_MAX_NS));
+	u64 next = turn_after(start);
 
-	atomic_store(&next_turn, now + pause);
-	atomic_store(&next_poll, u64_max(now + pause, earliest_deadline()));
+	atomic_store(&next_turn, next);
+	atomic_store(&next_poll, u64_max(next, earliest_deadline()));
 	atomic_store(&is_polling, false);
 	/* Another hart posts, then asks ctl_wanted(): it sees that nobody polls, or our next look sees what it posted. */
 	atomic_thread_fence(memory_order_seq_cst);

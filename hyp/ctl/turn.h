@@ -10,6 +10,14 @@
 
 #define TURN_NS 1000000UL
 
+/* When what work that began at `begin` has left is done: after as long a time, at most TURN_NS.  Host ticks. */
+static inline u64 turn_after(u64 begin)
+{
+	u64 now = time_now();
+
+	return now + u64_min(now - begin, time_ns_to_ticks(TURN_NS));
+}
+
 struct turn {
 	u64 begin, next; /* host ticks; next: 0 after a turn that has left nothing */
 };

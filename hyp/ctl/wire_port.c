@@ -9,14 +9,14 @@
 #include "arch/log.h"
 #include "arch/time.h"
 #include "ctl/attach.h"
+#include "ctl/turn.h"
 #include "ctl/wire.h"
 #include "ctl/wire_local.h"
 #include "mm/pool.h"
 
-#define PORT_NAME    "pando.control."
-#define WIRE_ORDER   1U         /* pages of a struct wire */
-#define RETRY_NS     10000000UL /* a line waits for memory */
-#define PAUSE_MAX_NS 1000000UL
+#define PORT_NAME  "pando.control."
+#define WIRE_ORDER 1U         /* pages of a struct wire */
+#define RETRY_NS   10000000UL /* a line waits for memory */
 
 _Static_assert(sizeof(struct wire) <= PAGE_SIZE << WIRE_ORDER, "a connection");
 
@@ -70,7 +70,7 @@ static void serve(struct wire *w)
 
 static void serve_all(void)
 {
-	u64 start = time_now(), pause;
+	u64 start = time_now();
 	bool is_behind = false, is_short = false;
 
 	serial_poll();
@@ -82,9 +82,8 @@ static void serve_all(void)
 		is_behind |= wires[i]->is_behind;
 		is_short |= wires[i]->is_short;
 	}
-	pause = u64_min(time_now() - start, time_ns_to_ticks(PAUSE_MAX_NS));
 	if (is_behind)
-		next_turn = time_now() + pause;
+		next_turn = turn_after(start);
 	else
 		next_turn = is_short ? time_now() + time_ns_to_ticks(RETRY_NS) : TIME_NEVER;
 }

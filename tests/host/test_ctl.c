@@ -67,25 +67,26 @@ static void test_guests_have_their_part(void **state)
 	fake_poll();
 }
 
+/* A poll while the guest prints without end: it ends, and more is wanted. */
+static void poll_of_flood(void)
+{
+	fc.chatty = fc.vms[0];
+	fc.n_screen = 0;
+	fake_print(fc.vms[0], "");
+	ctl_poll();
+	assert_true(ctl_wanted());
+	fc.chatty = NULL;
+}
+
 /* Guests that never stop leave the keyboard alone. */
 static void test_floods(void **state)
 {
 	(void)state;
 	fake_type("boot linux\r");
-	fc.chatty = fc.vms[0];
-	fc.n_screen = 0;
-	fake_print(fc.vms[0], "");
-	ctl_poll();
-	assert_true(ctl_wanted());
-	fc.chatty = NULL;
+	poll_of_flood();
 	fake_poll();
 	fake_type("console linux\r");
-	fc.chatty = fc.vms[0];
-	fc.n_screen = 0;
-	fake_print(fc.vms[0], "");
-	ctl_poll();
-	assert_true(ctl_wanted());
-	fc.chatty = NULL;
+	poll_of_flood();
 	assert_has(fake_type("\x1d"), "pando> ");
 	fc.restless = fc.vms[0];
 	fc.n_screen = 0;
