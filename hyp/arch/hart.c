@@ -25,7 +25,8 @@ _Static_assert(offsetof(struct hart_local, spill_sp) == HART_SPILL_SP, "");
 _Static_assert(offsetof(struct hart_local, stack_top) == HART_STACK_TOP, "");
 _Static_assert(offsetof(struct hart_local, emergency_top) == HART_EMERGENCY_TOP, "");
 _Static_assert(offsetof(struct hart_local, id) == HART_ID, "");
-_Static_assert(HART_MAX == 8, "boot.S reserves stacks for as many");
+_Static_assert(sizeof(struct hart_local) == HART_LOCAL_LEN, "");
+_Static_assert(HART_MAX == 8, "boot.S has stacks for as many");
 
 #define SIE_BITS (BIT(IRQ_S_SOFT) | BIT(IRQ_S_TIMER) | BIT(IRQ_S_EXT))
 
@@ -65,9 +66,8 @@ void hart_set_ids(const u64 *ids, u32 n)
 }
 
 /* Where boot.S hands over a hart other than the first. */
-_Noreturn void boot_hart_main(u64 id, struct hart_local *self)
+_Noreturn void boot_hart_main(struct hart_local *self)
 {
-	(void)id;
 	paging_enable();
 	csr_write(sie, SIE_BITS);
 	/* Firmware has dropped the interrupts of kicks that came until now.  Acquire: as in hart_events(). */
@@ -82,7 +82,7 @@ _Noreturn void boot_hart_main(u64 id, struct hart_local *self)
 
 static bool start_one(struct hart_local *h)
 {
-	s64 error = firmware_hart_start(h->id, (u64)boot_hart_entry, (u64)h);
+	s64 error = firmware_hart_start(h->id, (u64)boot_start, 0);
 
 	if (error != 0) {
 		log_warn("hart %lu does not start (SBI error %ld), going on without it", h->id,

@@ -46,8 +46,8 @@ static inline struct hart_local *hart_self(void)
 /* Tables of stacks (boot.S), for paging and for the diagnosis of overflows. */
 extern u8 boot_stacks[HART_MAX][STACK_SLOT_LEN];
 
-/* Where firmware starts the other harts (boot.S), and where boot.S hands them over. */
-extern char boot_hart_entry[];
-_Noreturn void boot_hart_main(u64 id, struct hart_local *self);
+/* Where firmware starts every hart (boot.S), and where boot.S hands over all but the first. */
+extern char boot_start[];
+_Noreturn void boot_hart_main(struct hart_local *self);
 
 #endif

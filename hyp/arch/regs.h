@@ -28,8 +28,7 @@
 #define HART_STACK_TOP      104
 #define HART_EMERGENCY_TOP  112
 #define HART_ID             120
-
-#define HART_LOCAL_LEN 512
+#define HART_LOCAL_LEN      320
 
 /* Stacks, in bytes.  One slot per hart: guard, stack, guard, emergency stack. */
 #define STACK_GUARD_LEN     4096
