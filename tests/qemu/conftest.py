@@ -8,9 +8,8 @@ import pytest
 from pando import BUILD, QEMU, Pando, guest, make_bundle, qemu_version
 
 
-def pytest_configure(config):
+def pytest_configure():
     """In the first process: whoever is one of xdist's workers cannot end the run."""
-    config.addinivalue_line("markers", "alone: goes by the wall clock, so that nothing else may run beside it")
     if not (BUILD / "pando.elf").is_file():
         pytest.exit(f"no {BUILD / 'pando.elf'}: run make", returncode=3)
 

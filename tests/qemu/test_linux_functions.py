@@ -285,11 +285,11 @@ def test_identity(machine, suffix):
     name = machine.deployed(ODD / f"odd.{suffix}")
     vms = set()
     for mode in ("fresh", "fresh", "fresh", "reset", "reset"):
-        now = time.time()
+        before = time.time()
         call = machine.pando.invoke(name, "identity", mode=mode)
         host_name, seconds, *numbers, calls = call.payload.decode().split()
         assert host_name.startswith(f"odd-{suffix}-")
-        assert abs(int(seconds) - now) < 3 * SLOW, "the clone's clock"
+        assert before - 2 < int(seconds) < time.time() + 1, "the clone's clock"
         assert suffix == "sh" or calls == "101", "function_cloned() or cloned() has run before, once"
         vms.add((host_name, *numbers))
     for column in zip(*vms):
@@ -309,10 +309,10 @@ def test_identity_of_one_made_ahead(machine, suffix):
     seen = []
     for mode in ("fresh", "keep", "keep"):
         time.sleep(4)
-        now = time.time()
+        before = time.time()
         call = machine.pando.invoke(name, "identity", mode=mode)
         host_name, seconds, *numbers, _ = call.payload.decode().split()
-        assert call.data["warm"] and abs(int(seconds) - now) < 3
+        assert call.data["warm"] and before - 2 < int(seconds) < time.time() + 1
         seen.append((host_name, *numbers))
     machine.pando.set_function(name, function["template"], warm=0, timeout=LIMIT_MS)
     assert seen[0][0] != seen[1][0] and all(len(set(column)) == 3 for column in list(zip(*seen))[1:])

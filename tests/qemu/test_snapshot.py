@@ -240,7 +240,7 @@ def test_no_memory(request, tmp_path):
         pando.quit()
 
 
-@pytest.mark.parametrize("policy,away", [("continue", (0, 500)), ("jump", (2900, 60000))])
+@pytest.mark.parametrize("policy,away", [("continue", (0, 2500)), ("jump", (2900, 60000))])
 def test_time(request, tmp_path, policy, away):
     """Three seconds on the disk: the clone sees them or does not, by people's clock, as Pando's own began anew."""
     vm = f"t,kernel={guest('pauses')},memory=8M,autoboot=0,time={policy}"
