@@ -208,12 +208,19 @@ static enum err read_order_word(struct cmd *c, const char *word, struct order *o
 	return policy_read_word(c, word, &o->config.policy);
 }
 
+/* Whom nobody can wait for, if that was asked for, does not stay. */
 static enum err answer_boot(struct cmd *c, struct vm *vm, u64 wait_ms)
 {
-	if (wait_ms != 0)
-		return await_ready(c, vm, wait_ms * NS_PER_MS);
-	json_string(c->json, "vm", vm->name);
-	return ERR_OK;
+	enum err e;
+
+	if (wait_ms == 0) {
+		json_string(c->json, "vm", vm->name);
+		return ERR_OK;
+	}
+	e = await_ready(c, vm, wait_ms * NS_PER_MS);
+	if (e != ERR_OK)
+		event_kill(vm);
+	return e;
 }
 
 static enum err boot_order(struct cmd *c, struct order *o)
@@ -231,10 +238,7 @@ static enum err boot_order(struct cmd *c, struct order *o)
 	e = boot_vm(&o->config, &vm, &why);
 	if (e != ERR_OK)
 		return cmd_fail(c, e, "%s: cannot boot: %s", c->arg[0], why);
-	e = answer_boot(c, vm, o->wait_ms);
-	if (e != ERR_OK)
-		event_kill(vm);
-	return e;
+	return answer_boot(c, vm, o->wait_ms);
 }
 
 static enum err boot_entry(struct cmd *c, u64 n, u64 wait_ms)

@@ -37,9 +37,7 @@ static inline bool turn_is_over(const struct turn *t)
 
 static inline void turn_end(struct turn *t, bool is_behind)
 {
-	u64 now = time_now();
-
-	t->next = is_behind ? now + (now - t->begin) : 0;
+	t->next = is_behind ? turn_after(t->begin) : 0;
 }
 
 #endif

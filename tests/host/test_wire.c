@@ -230,7 +230,7 @@ static void test_events(void **state)
 	assert_has_not(take_out(), "event");
 }
 
-/* A VM that was booted and cannot be waited for is not kept, and both are told. */
+/* A VM that was booted and cannot be waited for is not kept, and both are told: one from images, one of the bundle. */
 static void test_booted_and_killed(void **state)
 {
 	const char *out;
@@ -244,6 +244,12 @@ static void test_booted_and_killed(void **state)
 	assert_has(out, "{\"event\":\"booted\",\"vm\":\"new\"");
 	assert_has(out, "{\"event\":\"killed\",\"vm\":\"new\"");
 	say("4 image rm k\n");
+
+	fc.takes_last_frame = true;
+	out = say("5 boot linux wait=1000\n");
+	frame_fail_from(0);
+	assert_has(out, "{\"id\":\"5\",\"ok\":false,\"error\":{\"code\":\"nomem\"");
+	assert_has(out, "{\"event\":\"killed\",\"vm\":\"linux\"");
 }
 
 static void test_attach(void **state)

@@ -267,10 +267,10 @@ async def up_async(directory=None, timeout=60.0, say=lambda text: None, **settin
     except BaseException as error:
         with contextlib.suppress(PandoError):
             started = await starting  # the thread ends when it ends
-            why = machine.why_not(started.directory)
+            why = machine.why_not(started.directory, timeout)
             await asyncio.to_thread(machine.stop, started.directory)
         if isinstance(error, NotRunning):
-            raise PandoError(f"Pando did not come up in {timeout:g} s: {why}") from None
+            raise PandoError(f"Pando did not come up: {why}") from None
         raise
 
 

@@ -194,9 +194,9 @@ def await_sockets(process, directory, limit=30):
         time.sleep(0.02)
 
 
-def why_not(directory):
+def why_not(directory, timeout):
     """For a Pando that did not come up: whether its QEMU runs, and the end of what was said."""
-    state = "runs, but Pando does not answer" if running(directory) else "has ended"
+    state = f"runs, but Pando has not answered in {timeout:g} s" if running(directory) else "has ended"
     said = tail(os.path.join(directory, "console.log")) or tail(os.path.join(directory, "qemu.log"))
     return f"QEMU {state}; the end of its log:\n{said}"
 
