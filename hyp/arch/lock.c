@@ -11,13 +11,11 @@
 #include "lib/assert.h"
 
 static const char *const rank_names[LOCK_N_RANKS] = {
-	[LOCK_CTL] = "ctl",       [LOCK_VMS] = "vms",
-	[LOCK_VM] = "vm",         [LOCK_DEV] = "dev",
-	[LOCK_SCAN] = "scan",     [LOCK_SPACES] = "spaces",
-	[LOCK_SPACE] = "space",   [LOCK_VCPU_FENCE] = "vcpu-fence",
-	[LOCK_RUNQ] = "runq",     [LOCK_VMID] = "vmid",
-	[LOCK_REAP] = "reap",     [LOCK_POOL] = "pool",
-	[LOCK_FRAMES] = "frames", [LOCK_CONSOLE] = "console",
+	[LOCK_CTL] = "ctl",       [LOCK_VMS] = "vms",       [LOCK_VM] = "vm",
+	[LOCK_DEV] = "dev",       [LOCK_SCAN] = "scan",     [LOCK_DISSOLVE] = "dissolve",
+	[LOCK_SPACES] = "spaces", [LOCK_SPACE] = "space",   [LOCK_VCPU_FENCE] = "vcpu-fence",
+	[LOCK_RUNQ] = "runq",     [LOCK_VMID] = "vmid",     [LOCK_REAP] = "reap",
+	[LOCK_POOL] = "pool",     [LOCK_FRAMES] = "frames", [LOCK_CONSOLE] = "console",
 	[LOCK_LOG] = "log",
 };
 

@@ -30,6 +30,8 @@ static const struct device_ops ops = {
 	.ext_pending = plic_ext_pending,
 	.build_fdt = guest_fdt_build,
 	.console_input = uart_input,
+	.console_take = uart_take,
+	.console_has_input = uart_has_input,
 	.give_work = mailbox_give_work,
 };
 

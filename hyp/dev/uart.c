@@ -249,6 +249,29 @@ bool uart_input(struct vm *vm, char c)
 	return took;
 }
 
+bool uart_has_input(struct vm *vm)
+{
+	const struct uart *u = device_state(vm, DEV_UART);
+	bool has;
+
+	lock_acquire(&vm->dev_lock);
+	has = u->n_input > 0;
+	lock_release(&vm->dev_lock);
+	return has;
+}
+
+int uart_take(struct vm *vm)
+{
+	struct uart *u = device_state(vm, DEV_UART);
+	int byte = -1;
+
+	lock_acquire(&vm->dev_lock);
+	if (u->n_input > 0)
+		byte = pop_input(vm, u);
+	lock_release(&vm->dev_lock);
+	return byte;
+}
+
 static void uart_init(struct vm *vm, void *state)
 {
 	struct uart *u = state;

@@ -22,4 +22,9 @@ extern const struct device_type uart_type;
  * the VM is a template.  Takes dev_lock. */
 bool uart_input(struct vm *vm, char c);
 
+/* For firmware's console, whatever state the guest has its registers in.  The oldest byte that it has not
+ * taken yet, or -1; whether there is one.  Both take dev_lock. */
+int uart_take(struct vm *vm);
+bool uart_has_input(struct vm *vm);
+
 #endif

@@ -288,18 +288,21 @@ static u32 free_slot(const struct port *p)
 /* Finds a page for what goes out next, and has the device say when there is one, if there is none. */
 static bool find_room(struct port *p)
 {
+	u32 slot;
+
 	if (p->filling != NO_SLOT)
 		return true;
 	take_out(p);
-	p->filling = free_slot(p);
-	if (p->filling == NO_SLOT && !p->is_stuck) {
+	slot = free_slot(p);
+	if (slot == NO_SLOT && !p->is_stuck) {
 		p->is_stuck = true;
 		virtq_want_interrupt(&p->out, true);
 		take_out(p);
-		p->filling = free_slot(p);
+		slot = free_slot(p);
 	}
-	if (p->filling == NO_SLOT || p->out.is_broken)
+	if (slot == NO_SLOT || p->out.is_broken)
 		return false;
+	p->filling = slot;
 	if (p->is_stuck)
 		virtq_want_interrupt(&p->out, false);
 	p->is_stuck = false;

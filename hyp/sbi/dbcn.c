@@ -16,34 +16,12 @@ enum dbcn_fid { DBCN_WRITE, DBCN_READ, DBCN_WRITE_BYTE };
 #define CALL_MAX  4096UL
 #define CHUNK_LEN 256UL
 
-/* The guest's 16550, where QEMU's virt machine has it. */
-#define UART_RBR       0x10000000UL
-#define UART_LSR       0x10000005UL
-#define LSR_DATA_READY 1U
-
 static void put(struct vm *vm, const char *text, u64 len)
 {
 	lock_acquire(&vm->dev_lock);
 	for (u64 i = 0; i < len; i++)
 		vm_console_put(vm, text[i]);
 	lock_release(&vm->dev_lock);
-}
-
-static bool has_input(struct vcpu *v)
-{
-	u64 value = 0;
-
-	return device_access(v, GPA(UART_LSR), 1, false, &value) == MMIO_OK &&
-	       (value & LSR_DATA_READY) != 0;
-}
-
-int dbcn_getc(struct vcpu *v)
-{
-	u64 value = 0;
-
-	if (!has_input(v) || device_access(v, GPA(UART_RBR), 1, false, &value) != MMIO_OK)
-		return -1;
-	return (int)(value & 0xff);
 }
 
 static long dbcn_write(struct vcpu *v, gpa_t src, u64 len, u64 *done)
@@ -70,12 +48,12 @@ static enum err dbcn_read(struct vcpu *v, gpa_t dst, u64 len, u64 *done)
 	int ch;
 
 	*done = 0;
-	if (max == 0 || !has_input(v))
+	if (max == 0 || !device_ops->console_has_input(v->vm))
 		return ERR_OK;
 	e = copy_prepare(&v->vm->space, dst, max);
 	if (e != ERR_OK)
 		return e;
-	while (n < max && (ch = dbcn_getc(v)) >= 0)
+	while (n < max && (ch = device_ops->console_take(v->vm)) >= 0)
 		chunk[n++] = (char)ch;
 	*done = n;
 	return copy_to_guest(&v->vm->space, dst, chunk, n);

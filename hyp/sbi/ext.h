@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The extensions that sbi.c's table lists, and what their files share. */
+/* The extensions that sbi.c's table lists. */
 #ifndef SBI_EXT_H
 #define SBI_EXT_H
 
@@ -8,8 +8,5 @@
 
 extern const struct sbi_ext sbi_base, sbi_time, sbi_ipi, sbi_rfence, sbi_hsm, sbi_srst, sbi_dbcn,
 	sbi_putchar, sbi_getchar;
-
-/* One byte from the guest's own UART, as a firmware on the real machine would take it; -1: none. */
-int dbcn_getc(struct vcpu *v);
 
 #endif

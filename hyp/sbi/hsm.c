@@ -69,6 +69,10 @@ static void hart_stop(struct vcpu *v, struct sbi_call *c)
 {
 	vcpu_set_timer(v, TIME_NEVER);
 	vcpu_hold(v, HOLD_STOPPED);
+	/* It may have been the last one that ran, beside siblings that wait. */
+	lock_acquire(&v->vm->lock);
+	vm_wait(v->vm);
+	lock_release(&v->vm->lock);
 	atomic_store(&v->hsm, HSM_STOPPED);
 	stop_if_last(v->vm);
 	c->no_return = true;

@@ -5,6 +5,7 @@
  * SRST replace them, and the probe says so.
  */
 #include "sbi/ext.h"
+#include "vm/device.h"
 
 static void putchar_call(struct vcpu *v, struct sbi_call *c)
 {
@@ -17,7 +18,7 @@ static void putchar_call(struct vcpu *v, struct sbi_call *c)
 /* The byte, or -1: a0 is all there is. */
 static void getchar_call(struct vcpu *v, struct sbi_call *c)
 {
-	c->error = dbcn_getc(v);
+	c->error = device_ops->console_take(v->vm);
 }
 
 const struct sbi_ext sbi_putchar = {

@@ -47,6 +47,10 @@ struct device_ops {
 	                 u64 initrd_len, void *buf, u32 buf_len);
 	/* One byte typed at the guest's console; false: its FIFO is full. Takes dev_lock. */
 	bool (*console_input)(struct vm *vm, char c);
+	/* The oldest byte typed that the guest has not taken yet; -1: none. Takes dev_lock. */
+	int (*console_take)(struct vm *vm);
+	/* Is there such a byte? Takes dev_lock. */
+	bool (*console_has_input)(struct vm *vm);
 	/* A clone gets work: payload of `len` bytes is in the window. Takes dev_lock. */
 	void (*give_work)(struct vm *vm, u32 len);
 };

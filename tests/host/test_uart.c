@@ -156,6 +156,28 @@ static void test_input_limits(void **state)
 	assert_false(uart_input(&fake.vm, 'x'));
 }
 
+/* Firmware's console, while the guest's driver sets the baud rate: what was typed, once, and no register changes. */
+static void test_firmware_takes(void **state)
+{
+	const struct uart *u;
+
+	(void)state;
+	fake_vm(1);
+	u = device_state(&fake.vm, DEV_UART);
+	out(IER, 0x01);
+	type("ab");
+	out(LCR, 0x80);
+	assert_true(uart_has_input(&fake.vm));
+	assert_int_equal(uart_take(&fake.vm), 'a');
+	assert_true(line());
+	assert_int_equal(uart_take(&fake.vm), 'b');
+	assert_false(line());
+	assert_false(uart_has_input(&fake.vm));
+	assert_int_equal(uart_take(&fake.vm), -1);
+	assert_int_equal(u->lcr, 0x80);
+	assert_int_equal(in(DATA), 12);
+}
+
 static void test_loopback(void **state)
 {
 	(void)state;
@@ -239,6 +261,7 @@ int main(void)
 		cmocka_unit_test(test_polled_output_is_quiet),
 		cmocka_unit_test(test_receive),
 		cmocka_unit_test(test_input_limits),
+		cmocka_unit_test(test_firmware_takes),
 		cmocka_unit_test(test_loopback),
 		cmocka_unit_test(test_widths),
 		cmocka_unit_test(test_fuzz),

@@ -324,6 +324,7 @@ def test_guests_go_on(start, folder):
 
         def look():
             figures = client.run("stat")
+            assert "none" not in figures["locks_contended"], "a rank of locks without a name"
             return figures["vms"][0]["guest_ns"], figures["up_ns"]
 
         (guest_before, before), _ = look(), time.sleep(2)
