@@ -225,8 +225,8 @@ static inline u64 own_frame(struct space *s, struct frame *f)
 	return frame_pte(f) | PTE_READ_ONLY | KIND_LEAF;
 }
 
-/* The page gets a frame of its own: entered without W, then the fence, then what was there is dropped, then
- * W.  `w` as in break_page(). */
+/* The page gets a frame of its own: entered without W and X, then the fence, then what was there is dropped,
+ * then W and X: no hart executes what its instruction cache has of the frame's past.  `w` as in break_page(). */
 static NOINLINE enum err replace_page(struct space *s, struct table *t, gpa_t gpa, struct walk *w)
 {
 	u32 i = pte_index(gpa, 0);
@@ -238,7 +238,7 @@ static NOINLINE enum err replace_page(struct space *s, struct table *t, gpa_t gp
 		return ERR_NOMEM;
 	f->link.merge = (struct merge_note){ 0 };
 	pte = own_frame(s, f);
-	table_set_leaf(t, i, pte);
+	table_set_leaf(t, i, pte & ~PTE_X);
 	if (w && w->new_pointer)
 		commit_tables(w);
 	else if (old)
@@ -265,7 +265,7 @@ static FLATTEN enum err fill_page(struct space *s, struct table *t, gpa_t gpa)
 }
 
 /* A page that the merge scanner has hidden (mm/hide.h).  All that it may be takes this way.  No hart can know its old
- * entry, nor read it in a table that has been replaced: it waits for no fence. */
+ * entry, nor read it in a table that has been replaced: the fence is for the frame's past alone. */
 static NOINLINE enum err reveal_page(struct space *s, struct table *t, gpa_t gpa)
 {
 	struct frame *f = hide_draw(s->use);
@@ -277,7 +277,8 @@ static NOINLINE enum err reveal_page(struct space *s, struct table *t, gpa_t gpa
 	page_copy(hpa_ptr(frame_hpa(f)), hpa_ptr(pte_hpa(old)));
 	f->link.merge = (struct merge_note){ 0 };
 	entry = own_frame(s, f);
-	table_set_leaf(t, i, entry);
+	table_set_leaf(t, i, entry & ~PTE_X);
+	tlb_fence_leaf(&s->tlb);
 	hide_put_later(old);
 	make_writable(s, t, i, entry, gpa);
 	s->breaks[BREAK_COPY]++;

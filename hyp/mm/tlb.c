@@ -162,6 +162,8 @@ static COLD void catch_up(struct window *w, struct tlb *t, u64 tag, u64 gen)
 		flush_owed(w, t, tag, gen);
 	else if (has_rolled_over)
 		hfence_gvma_all(); /* of what was loaded until now, too: its VMID is anybody's */
+	if (w->tag != tag)
+		fence_i(); /* what ran here meanwhile may have been in frames that are ours since */
 	w->tag = tag;
 	if (t->seen_tag[h] != tag) {
 		hfence_vvma_all(); /* the VMID was another's before the roll-over */

@@ -122,6 +122,10 @@ static bool guest_access(u32 k, u32 v, u32 page, bool is_store)
 	} else {
 		for (u32 word = 0; word < N_WORDS; word++)
 			check_word(k, page, word, words[word]);
+		at = fake_fetch(fake_hart, page_gpa(page));
+		if (!at)
+			return false;
+		words = (u64 *)(void *)at;
 		check_word(k, page, CODE, icache_fetch(fake_hart, &words[CODE]));
 	}
 	return true;

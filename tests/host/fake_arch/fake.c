@@ -493,7 +493,7 @@ static bool use(struct tlb_entry *e, u64 bits, u64 mark)
 	return true;
 }
 
-u8 *fake_access(u32 h, u64 gpa, bool is_store)
+static u8 *access_as(u32 h, u64 gpa, u64 bits, u64 mark)
 {
 	struct tlb_entry *e;
 	u32 level;
@@ -501,12 +501,21 @@ u8 *fake_access(u32 h, u64 gpa, bool is_store)
 
 	assert(in_guest[h]);
 	e = walk(h, gpa, &level, &hpa);
-	if (!e)
-		return NULL;
-	if (!use(e, PTE_V | PTE_U, PTE_A) || (is_store && !use(e, PTE_V | PTE_U | PTE_W, PTE_D)))
+	if (!e || !use(e, bits, PTE_A) || !use(e, bits, mark))
 		return NULL;
 	hpa = pte_hpa(e->pte).v;
 	return (u8 *)hpa_ptr(HPA(hpa)) + (gpa & ((PAGE_SIZE << (9 * level)) - 1));
+}
+
+u8 *fake_access(u32 h, u64 gpa, bool is_store)
+{
+	return is_store ? access_as(h, gpa, PTE_V | PTE_U | PTE_W, PTE_D)
+	                : access_as(h, gpa, PTE_V | PTE_U | PTE_R, PTE_A);
+}
+
+u8 *fake_fetch(u32 h, u64 gpa)
+{
+	return access_as(h, gpa, PTE_V | PTE_U | PTE_X, PTE_A);
 }
 
 void fake_speculate(u32 h, u64 gpa)

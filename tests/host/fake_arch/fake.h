@@ -84,6 +84,7 @@ bool fake_is_in_guest(u32 h);
 
 /* One access of a hart that is in a guest: the byte's address, or NULL for a guest page fault. */
 u8 *fake_access(u32 h, u64 gpa, bool is_store);
+u8 *fake_fetch(u32 h, u64 gpa); /* it wants X */
 
 /* A walk for gpa that hart `h` does of its own accord, as hardware may at any time, in HS-mode too; it remembers what
  * it finds. Every table that it reads must still be one. */
