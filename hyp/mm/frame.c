@@ -485,7 +485,7 @@ bool frame_promise(u64 n)
 	if (fails_by_order_of_a_test())
 		return false;
 	lock_acquire(&lock);
-	fits = may_take(n, FRAME_FOR_GUEST);
+	fits = n == 0 || may_take(n, FRAME_FOR_GUEST);
 	if (fits)
 		atomic_fetch_add(&n_kept, n);
 	lock_release(&lock);

@@ -166,6 +166,8 @@ static bool step_now(void)
 		if (is_done)
 			place_of = NULL;
 	}
+	if (has_secure)
+		hide_settle(); /* where no hart is idle nobody else does */
 	if (!more)
 		end_pass();
 	stats.ticks += time_now() - ticks;
@@ -319,6 +321,13 @@ void scan_once(void)
 	lock_release(&scan_lock);
 }
 
+/* Of its first frame the record names the block. */
+static void forget_block(struct frame *first)
+{
+	for (u32 i = 1; i < N_ENTRIES; i++)
+		first[i].link.merge.hash = 0;
+}
+
 /* Index entries are hints, and those of frames without a hash are wrong.  What is counted below a table that the space
  * reaches does not end while its lock is held; and only who has the scan lock reads or writes hashes of pages
  * that nobody can write. */
@@ -326,16 +335,15 @@ static void forget_region(const struct space *s, gpa_t gpa)
 {
 	u64 high = s->root->pte[pte_index(gpa, 2)];
 	u64 pte = high ? table_below(high)->pte[pte_index(gpa, 1)] : 0;
-	bool is_block = pte && !pte_is_table(pte);
+	struct table *t = pte && pte_is_table(pte) ? table_below(pte) : NULL;
 
-	for (u32 i = 0; pte && i < N_ENTRIES; i++) {
-		u64 leaf = is_block ? 0 : table_below(pte)->pte[i];
-
-		if (leaf & PTE_V && pte_kind(leaf) == KIND_LEAF)
-			frame_of(pte_hpa(leaf))->link.merge.hash = 0;
-		else if (is_block && i > 0) /* the first one's record names the block */
-			frame_of(pte_hpa(pte))[i].link.merge.hash = 0;
-	}
+	if (pte && !t)
+		forget_block(frame_of(pte_hpa(pte)));
+	if (t && t->block && t->block->is_contiguous)
+		forget_block(t->block->first);
+	for (u32 i = 0; t && i < N_ENTRIES; i++)
+		if (t->pte[i] & PTE_V && pte_kind(t->pte[i]) == KIND_LEAF)
+			frame_of(pte_hpa(t->pte[i]))->link.merge.hash = 0;
 }
 
 static void forget(struct space *s)
@@ -458,7 +466,8 @@ enum err scan_unmerge(struct space *s)
 	enum err e = ERR_OK;
 	bool more = true;
 
-	if (scan_n_given(s) > frame_n_for_guests())
+	/* What was promised to it is there for just this. */
+	if (s->use != FRAME_PROMISED && scan_n_given(s) > frame_n_for_guests())
 		return ERR_NOMEM;
 	while (e == ERR_OK && more) {
 		lock_acquire(&s->lock);

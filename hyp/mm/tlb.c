@@ -96,14 +96,15 @@ static COLD u64 vmid_assign(struct tlb *t)
 {
 	u64 was = atomic_load(&t->vmid_tag), tag;
 
-	if (was >> VMID_BITS == atomic_load(&vmid_gen))
-		return was;
-	tag = vmid_take();
-	if (is_beyond(tag))
-		tag = vmid_roll_over();
-	/* A sibling on another hart may have got one: the same for both. */
-	if (!atomic_compare_exchange_strong(&t->vmid_tag, &was, tag))
-		tag = was;
+	do {
+		if (was >> VMID_BITS == atomic_load(&vmid_gen))
+			return was;
+		tag = vmid_take();
+		if (is_beyond(tag))
+			tag = vmid_roll_over();
+		/* A sibling on another hart may have got one: the same for both, unless it is one of an
+		 * earlier generation, which somebody else may have by now. */
+	} while (!atomic_compare_exchange_strong(&t->vmid_tag, &was, tag));
 	return tag;
 }
 

@@ -258,6 +258,19 @@ static void test_reset_and_freeze(void **state)
 	end();
 }
 
+/* Nothing more is promised where all that is needed is: also when tables have drawn on the guests' reserve. */
+static void test_renew_the_whole(void **state)
+{
+	(void)state;
+	start(2);
+	assert_int_equal(promise_make(&s), ERR_OK);
+	mm_eat(FRAME_FOR_TABLE, UINT64_MAX);
+	assert_false(frame_promise(1));
+	assert_int_equal(promise_renew(&s, 1), ERR_OK);
+	mm_uneat();
+	end();
+}
+
 /* Records are put aside in pages that nobody else's tables use up, or take with them. */
 static void test_records(void **state)
 {
@@ -454,6 +467,7 @@ int main(void)
 		cmocka_unit_test(test_fork),
 		cmocka_unit_test(test_trim),
 		cmocka_unit_test(test_reset_and_freeze),
+		cmocka_unit_test(test_renew_the_whole),
 		cmocka_unit_test(test_records),
 		cmocka_unit_test(test_objects),
 		cmocka_unit_test(test_failures),

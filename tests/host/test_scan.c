@@ -153,6 +153,48 @@ static void test_compact(void **state)
 	merge_end(&a, &b);
 }
 
+/* What a space was promised lets it have its pages back, whatever others have taken. */
+static void test_unmerge_reserved(void **state)
+{
+	(void)state;
+	merge_start(&a, &b);
+	for (u32 k = 0; k < 4; k++) {
+		mm_store(0, &a, MM_PAGE(k), 5 + k);
+		mm_store(1, &b, MM_PAGE(k), 5 + k);
+	}
+	merge_passes(SETTLED);
+	assert_int_equal(scan_n_given(&a), 4);
+	assert_int_equal(promise_make(&a), ERR_OK);
+	a.merge.dedup = b.merge.dedup = DEDUP_OFF;
+	mm_eat(FRAME_FOR_GUEST, UINT64_MAX);
+	assert_int_equal(scan_unmerge(&a), ERR_OK);
+	assert_int_equal(scan_n_given(&a), 0);
+	assert_int_equal(scan_unmerge(&b), ERR_NOMEM);
+	mm_uneat();
+	merge_end(&a, &b);
+}
+
+/* A block that was looked into and split; its pieces have hashes until the table is dissolved. */
+static void test_pieces_are_forgotten(void **state)
+{
+	(void)state;
+	merge_start(&a, &b);
+	for (u32 i = 0; i < ARRAY_LEN(image); i++)
+		image[i] = 0x900 + i % N_ENTRIES;
+	load(&a, RAM + BLOCK_SIZE);
+	for (u32 n = 0; n < 12 && merge_stats_now().split == 0; n++)
+		merge_passes(1);
+	assert_int_equal(merge_kind(&a, 512 + 33), KIND_PIECE);
+	fake_hart = SCANNER;
+	scan_set_policy(&a, (struct merge_policy){ DEDUP_OFF, 0, false });
+	fake_hart = 0;
+	for (u32 k = 0; k < N_ENTRIES; k++)
+		mm_store(1, &b, MM_PAGE(0) + 8 * k, 0x900 + k);
+	merge_passes(SETTLED);
+	assert_false(frame_is_keeper(merge_frame(&b, 0)));
+	merge_end(&a, &b);
+}
+
 static void test_unmerge(void **state)
 {
 	struct space_usage u;
@@ -343,6 +385,8 @@ int main(void)
 		cmocka_unit_test(test_written_before_the_split),
 		cmocka_unit_test(test_compact),
 		cmocka_unit_test(test_unmerge),
+		cmocka_unit_test(test_unmerge_reserved),
+		cmocka_unit_test(test_pieces_are_forgotten),
 		cmocka_unit_test(test_index_grows),
 		cmocka_unit_test(test_no_memory_for_an_index),
 		cmocka_unit_test(test_index_is_given_back),

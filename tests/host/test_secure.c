@@ -298,6 +298,24 @@ static void test_frames_are_drawn(void **state)
 	merge_end(&a, &b);
 }
 
+/* Where no hart is idle the scanner itself drops the counts of what was revealed. */
+static void test_pass_settles(void **state)
+{
+	const struct frame *keeper;
+
+	(void)state;
+	start();
+	fill();
+	merge_passes(IDLE);
+	assert_true(is_hidden(&a, 1));
+	keeper = merge_frame(&a, 1);
+	mm_load(0, &a, MM_PAGE(1));
+	assert_int_equal(keeper->class, FRAME_COUNTED);
+	merge_passes(1);
+	assert_int_equal(keeper->class, FRAME_FREE);
+	merge_end(&a, &b);
+}
+
 /* What was merged before the mode was switched on is hidden like the rest. */
 static void test_switched_on_later(void **state)
 {
@@ -366,6 +384,7 @@ int main(void)
 		cmocka_unit_test(test_no_frame_to_hide_in),
 		cmocka_unit_test(test_compact_hides_nothing),
 		cmocka_unit_test(test_frames_are_drawn),
+		cmocka_unit_test(test_pass_settles),
 		cmocka_unit_test(test_switched_on_later),
 		cmocka_unit_test(test_switched_off_in_a_table),
 	};
