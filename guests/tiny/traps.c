@@ -8,10 +8,11 @@
 
 const char guest_name[] = "traps";
 
-#define HOLE      0x0a000000UL   /* no device, no memory, on bare QEMU as under Pando */
-#define TOO_HIGH  (1UL << 45)    /* beyond any guest-physical address */
-#define ALIAS     0x2000000000UL /* where U-mode sees RAM */
-#define TEST_PAGE 0x3000000000UL /* a page with the permissions of the moment */
+#define HOLE        0x0a000000UL   /* no device, no memory, on bare QEMU as under Pando */
+#define TOO_HIGH    (1UL << 45)    /* beyond any guest-physical address */
+#define ALIAS       0x2000000000UL /* where U-mode sees RAM */
+#define TEST_PAGE   0x3000000000UL /* a page with the permissions of the moment */
+#define PTE_PBMT_NC (1UL << 61)    /* Svpbmt */
 
 static u64 *root;
 static u8 data[PAGE] __attribute__((aligned(4096)));
@@ -132,10 +133,13 @@ static void do_stimecmp(u64 a)
 	(void)a;
 	(void)csr_read(0x14d);
 }
+static u64 selected;
+
+/* The select register of indirect CSRs (AIA, Sscsrind). */
 static void do_siselect(u64 a)
 {
-	(void)a;
-	(void)csr_read(0x150);
+	selected = csr_read(0x150);
+	csr_write(0x150, a);
 }
 static void do_sstateen(u64 a)
 {
@@ -215,7 +219,7 @@ static void test_common(bool user)
 	expect(mode, user, do_unknown_csr, 0, C_ILLEGAL, 0);
 	if (!has_extension("sstc"))
 		expect(mode, user, do_stimecmp, 0, C_ILLEGAL, 0);
-	if (!has_extension("ssaia"))
+	if (user)
 		expect(mode, user, do_siselect, 0, C_ILLEGAL, 0);
 	if (!has_extension("smstateen"))
 		expect(mode, user, do_sstateen, 0, C_ILLEGAL, 0);
@@ -229,6 +233,15 @@ static void test_common(bool user)
 		expect("hfence.gvma", user, do_hfence, 0, C_ILLEGAL, 0);
 		expect("hlv", user, do_hlv, 0, C_ILLEGAL, 0);
 	}
+}
+
+/* A hypervisor that cannot close it must not let one guest find what another has left there. */
+static void test_siselect(void)
+{
+	if (under_pando() && !catch_s(do_siselect, 0x31))
+		check(selected == 0, "siselect holds 0x%lx", selected);
+	else if (under_pando())
+		expect("siselect", false, do_siselect, 0, C_ILLEGAL, 0);
 }
 
 static void test_misaligned(void)
@@ -298,6 +311,10 @@ static void test_page_faults(void)
 	csr_set(sstatus, SSTATUS_SUM);
 	check(!catch_s(do_load, TEST_PAGE), "load from a user page with SUM");
 	csr_clear(sstatus, SSTATUS_SUM);
+	if (under_pando()) {
+		set_test_page(PTE_R | PTE_A | PTE_D | PTE_PBMT_NC);
+		expect("uncached page", false, do_load, TEST_PAGE + 8, C_LOAD_PAGE, TEST_PAGE + 8);
+	}
 	set_test_page(0);
 	expect_access("unmapped test page", false, TEST_PAGE, true);
 }
@@ -347,6 +364,7 @@ void guest_main(void)
 		top = machine.window + machine.window_len;
 	expect_access("above all memory", false, top, false);
 	test_misaligned();
+	test_siselect();
 	test_common(false);
 	test_common(true);
 	test_user_only();

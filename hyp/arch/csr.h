@@ -47,6 +47,7 @@
 #define CSR_vstval     0x243
 #define CSR_vsip       0x244
 #define CSR_vstimecmp  0x24d
+#define CSR_vsiselect  0x250
 #define CSR_vsatp      0x280
 #define CSR_fcsr       0x003
 #define CSR_vstart     0x008

@@ -48,7 +48,6 @@
 #define HENVCFG_CBCFE      BIT(6)
 #define HENVCFG_CBZE       BIT(7)
 #define HENVCFG_ADUE       BIT(61)
-#define HENVCFG_PBMTE      BIT(62)
 #define HENVCFG_STCE       BIT(63)
 
 #define HGATP_MODE_SV39X4 (8UL << 60)

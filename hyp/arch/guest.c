@@ -52,15 +52,14 @@ _Static_assert(sizeof(struct guest_exit) == 32, "enter.S stores four words");
 	 BIT(CAUSE_LOAD_PAGE) | BIT(CAUSE_GUEST_FETCH_PAGE) | BIT(CAUSE_GUEST_LOAD_PAGE))
 
 /* [priv spec, henvcfg] ADUE stays 0: the machine must never write into a shared frame.
- * cbo.inval acts as cbo.flush, so that a guest cannot uncover another one's old data. */
+ * cbo.inval acts as cbo.flush, so that a guest cannot uncover another one's old data; PBMTE stays 0,
+ * since a page of memory type NC would do the same, and every device of a guest is one of Pando's. */
 static u64 henvcfg_value(void)
 {
 	u64 v = 0;
 
 	if (machine.has_sstc)
 		v |= HENVCFG_STCE;
-	if (machine.has_svpbmt)
-		v |= HENVCFG_PBMTE;
 	if (machine.has_zicbom)
 		v |= HENVCFG_CBIE_FLUSH | HENVCFG_CBCFE;
 	if (machine.has_zicboz)
@@ -163,6 +162,8 @@ void guest_load(struct guest_regs *regs, const struct guest_csrs *csrs,
 	csr_write(hvip, csrs->hvip);
 	csr_write(scounteren, csrs->scounteren);
 	csr_write(senvcfg, csrs->senvcfg);
+	if (machine.has_open_siselect)
+		csr_write(vsiselect, 0); /* no guest is told of it, so none may miss it */
 	load_units(regs, units, is_fresh);
 }
 

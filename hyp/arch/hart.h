@@ -47,11 +47,11 @@ u32 hart_events(void);
 /* What the machine offers; filled once at boot from the device tree and by probing. */
 struct machine {
 	bool has_sstc;
-	bool has_svpbmt;
 	bool has_svinval;
 	bool has_zicbom;
 	bool has_zicboz;
 	bool has_smstateen;
+	bool has_open_siselect; /* guests reach this register, and nothing can close it */
 	bool has_svadu;
 	bool has_fp;
 	bool has_vector;

@@ -103,7 +103,6 @@ static void probe_extensions(void)
 
 	machine.has_sstc = machine.has_sstc && trap_try_stimecmp(&v, BIT(CAUSE_ILLEGAL)) &&
 	                   henvcfg_keeps(HENVCFG_STCE);
-	machine.has_svpbmt = machine.has_svpbmt && henvcfg_keeps(HENVCFG_PBMTE);
 	machine.has_svadu = machine.has_svadu && henvcfg_keeps(HENVCFG_ADUE);
 	machine.has_zicbom = machine.has_zicbom && machine.cbom_block_len != 0 &&
 	                     henvcfg_keeps(HENVCFG_CBIE_FLUSH | HENVCFG_CBCFE);
@@ -111,6 +110,8 @@ static void probe_extensions(void)
 	                     henvcfg_keeps(HENVCFG_CBZE) &&
 	                     trap_try_cbo_zero(data, BIT(CAUSE_ILLEGAL));
 	machine.has_smstateen = machine.has_smstateen && trap_try_hstateen0(&v, BIT(CAUSE_ILLEGAL));
+	machine.has_open_siselect =
+		!machine.has_smstateen && trap_try_vsiselect(&v, BIT(CAUSE_ILLEGAL));
 	if (machine.has_fp) {
 		csr_set(sstatus, SSTATUS_FS);
 		machine.has_fp = (csr_read(sstatus) & SSTATUS_FS) != 0;

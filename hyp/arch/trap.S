@@ -106,6 +106,14 @@ trap_try_hstateen0:
 	sd	t1, 0(a0)
 	GUARD_END
 
+/* bool trap_try_vsiselect(u64 *value, u64 causes) */
+	.globl	trap_try_vsiselect
+trap_try_vsiselect:
+	GUARD_BEGIN a1
+	csrr	t1, 0x250
+	sd	t1, 0(a0)
+	GUARD_END
+
 /* bool trap_try_vlenb(u64 *value, u64 causes) */
 	.globl	trap_try_vlenb
 trap_try_vlenb:

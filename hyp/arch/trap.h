@@ -27,6 +27,7 @@ bool must_check trap_try_hgatp(u64 *value, u64 causes);
 bool must_check trap_try_stimecmp(u64 *value, u64 causes);
 bool must_check trap_try_henvcfg(u64 *value, u64 causes);
 bool must_check trap_try_hstateen0(u64 *value, u64 causes);
+bool must_check trap_try_vsiselect(u64 *value, u64 causes);
 bool must_check trap_try_vlenb(u64 *value, u64 causes);
 bool must_check trap_try_cbo_zero(void *block, u64 causes);
 

@@ -62,7 +62,6 @@ static void isa_build(struct isa *isa)
 		{ "zbs", machine.has_zbs },
 		{ "sstc", machine.has_sstc },
 		{ "svinval", machine.has_svinval },
-		{ "svpbmt", machine.has_svpbmt },
 	};
 
 	memset(isa, 0, sizeof(*isa));

@@ -197,7 +197,6 @@ static void read_isa(const void *fdt, int node, bool is_first)
 	bool f = is_first;
 
 	machine.has_sstc = (f || machine.has_sstc) && isa_has(fdt, node, "sstc");
-	machine.has_svpbmt = (f || machine.has_svpbmt) && isa_has(fdt, node, "svpbmt");
 	machine.has_svinval = (f || machine.has_svinval) && isa_has(fdt, node, "svinval");
 	machine.has_zicbom = (f || machine.has_zicbom) && isa_has(fdt, node, "zicbom");
 	machine.has_zicboz = (f || machine.has_zicboz) && isa_has(fdt, node, "zicboz");

@@ -22,17 +22,11 @@ static void list_extensions(char *buf, size_t len)
 		bool has;
 		const char *name;
 	} all[] = {
-		{ machine.has_fp, "fd" },
-		{ machine.has_vector, "v" },
-		{ machine.has_sstc, "sstc" },
-		{ machine.has_svpbmt, "svpbmt" },
-		{ machine.has_svinval, "svinval" },
-		{ machine.has_svadu, "svadu" },
-		{ machine.has_zicbom, "zicbom" },
-		{ machine.has_zicboz, "zicboz" },
-		{ machine.has_smstateen, "smstateen" },
-		{ machine.has_zba, "zba" },
-		{ machine.has_zbb, "zbb" },
+		{ machine.has_fp, "fd" },         { machine.has_vector, "v" },
+		{ machine.has_sstc, "sstc" },     { machine.has_svinval, "svinval" },
+		{ machine.has_svadu, "svadu" },   { machine.has_zicbom, "zicbom" },
+		{ machine.has_zicboz, "zicboz" }, { machine.has_smstateen, "smstateen" },
+		{ machine.has_zba, "zba" },       { machine.has_zbb, "zbb" },
 		{ machine.has_zbs, "zbs" },
 	};
 	size_t i;

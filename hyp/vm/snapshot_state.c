@@ -33,13 +33,16 @@
 #define DEVICE_NAME_LEN 16U
 #define GENERATION_MAX  INT32_MAX /* a file must not use up what is left for others */
 
+/* Earlier versions offered it to guests. */
+static const bool has_svpbmt = false;
+
 /* In the order of their bits in the file: what a guest's device tree may have promised. */
 static const struct {
 	const bool *has;
 	const char *missing;
 } features[] = {
 	{ &machine.has_fp, "no F and D here" },      { &machine.has_vector, "no V here" },
-	{ &machine.has_sstc, "no sstc here" },       { &machine.has_svpbmt, "no svpbmt here" },
+	{ &machine.has_sstc, "no sstc here" },       { &has_svpbmt, "no svpbmt here" },
 	{ &machine.has_svinval, "no svinval here" }, { &machine.has_zicbom, "no zicbom here" },
 	{ &machine.has_zicboz, "no zicboz here" },   { &machine.has_zba, "no zba here" },
 	{ &machine.has_zbb, "no zbb here" },         { &machine.has_zbs, "no zbs here" },

@@ -94,7 +94,7 @@ static void test_isa(void **state)
 {
 	static const char least[] = "i\0m\0a\0c\0zicntr\0zicsr\0zifencei";
 	static const char most[] = "i\0m\0a\0f\0d\0c\0v\0zicbom\0zicboz\0zicntr\0zicsr\0zifencei\0"
-				   "zba\0zbb\0zbs\0sstc\0svinval\0svpbmt";
+				   "zba\0zbb\0zbs\0sstc\0svinval";
 	const struct vm_config c = { .bootargs = "" };
 	int len;
 
@@ -109,7 +109,7 @@ static void test_isa(void **state)
 	assert_string("/cpus/cpu@0", "riscv,isa-base", "rv64i");
 	CELLS("/cpus", "timebase-frequency", 10000000);
 	machine.has_vector = true;
-	machine.has_fp = machine.has_sstc = machine.has_svpbmt = machine.has_svinval = true;
+	machine.has_fp = machine.has_sstc = machine.has_svinval = true;
 	machine.has_zicbom = machine.has_zicboz = true;
 	machine.has_zba = machine.has_zbb = machine.has_zbs = true;
 	machine.has_smstateen = machine.has_svadu = true;
@@ -117,7 +117,7 @@ static void test_isa(void **state)
 	machine.cboz_block_len = 128;
 	build(&c, 0);
 	assert_extensions("rv64imafdcv_zicbom_zicboz_zicntr_zicsr_zifencei_zba_zbb_zbs_sstc_"
-	                  "svinval_svpbmt",
+	                  "svinval",
 	                  most, sizeof(most));
 	CELLS("/cpus/cpu@0", "riscv,cbom-block-size", 64);
 	CELLS("/cpus/cpu@0", "riscv,cboz-block-size", 128);

@@ -46,6 +46,7 @@ IPI_LIMIT = 3600 if SOAK else 90
 BASIC = {
     "hello": one("hello", 2, 2),
     "traps": one("traps"),
+    "traps-2-vms-aia": Run([VM("traps"), VM("traps")], 1, machine="aia=aplic-imsic", qemu=(10, 0)),
     "timer": one("timer"),
     "timer-2-vms": Run([VM("timer"), VM("timer")], 1),
     "wfi": one("wfi"),
@@ -88,6 +89,8 @@ CPUS = {
     "svadu-off": ("svadu=off", (8, 0), ""),
     "a-and-d-fault": ("svade=on,svadu=off", (9, 1), ""),
     "smstateen-on": ("smstateen=on", (8, 0), ""),
+    "aia": ("", (10, 0), "aia=aplic-imsic"),
+    "aia-smstateen": ("smstateen=on", (10, 0), "aia=aplic-imsic"),
     "v-on": ("v=on", (7, 2), ""),
     "fd-only-no-zba": ("zba=off,zbb=off,zbs=off", (7, 2), ""),
     "sv48": ("sv57=off", (8, 0), ""),
