@@ -254,6 +254,12 @@ static bool has_room(const struct function *f)
 	return f->n_running < f->policy.max && TAILQ_EMPTY(&f->queue);
 }
 
+/* Its function was removed while its payload was on the way: it gets no VM. */
+static bool is_too_late(const struct call *call)
+{
+	return call->vm == NULL && !call->function->is_listed;
+}
+
 enum err call_new(struct function *f, const struct call_options *o, struct call **out)
 {
 	struct call *call;
@@ -290,8 +296,10 @@ enum err call_take(struct call *call, const u8 *bytes, u32 len)
 	if (call->state == CALL_OVER)
 		return call->error;
 	/* Not for want of memory alone: it may be there when the payload is. */
-	if (call->len == 0 && call->vm == NULL && has_room(call->function) &&
-	    take_vm(call) == ERR_STATE)
+	if (is_too_late(call))
+		e = ERR_ABSENT;
+	else if (call->len == 0 && call->vm == NULL && has_room(call->function) &&
+	         take_vm(call) == ERR_STATE)
 		e = ERR_STATE;
 	else if (call->vm == NULL)
 		return keep(call, bytes, len);
@@ -340,7 +348,10 @@ enum err call_begin(struct call *call, void (*over)(struct call *call), void *ar
 
 	if (call->state == CALL_OVER)
 		return call->error;
-	if (call->vm != NULL) {
+	if (is_too_late(call)) {
+		e = ERR_ABSENT;
+		fail(call, e, NULL);
+	} else if (call->vm != NULL) {
 		e = give(call);
 		if (e != ERR_OK)
 			fail(call, e, NULL);

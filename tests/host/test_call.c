@@ -260,20 +260,37 @@ static void test_killed(void **state)
 	check_failure(&r[4], ERR_STATE, "its template was killed");
 	refuses("invoke f", ERR_STATE, "its template was killed");
 	forget(5);
-	/* A function outlives its name as long as a call of it. */
-	template("g");
-	accepts("function set f template=g");
-	request(&r[0], "invoke f", payload, 5);
-	request_line(&r[1], "invoke f", true, 1000);
-	accepts("function rm f");
-	refuses("invoke f", ERR_ABSENT, "no function f");
-	request_bytes(&r[1], payload, 1000);
-	request_end(&r[1]);
-	fake_poll();
-	check_failure(&r[1], ERR_STATE, "killed");
-	done(worker, RESULT_ANSWER, payload, 5);
-	check_answer(&r[0], payload, 5);
-	forget(2);
+}
+
+/* A function outlives its name as long as a call of it; one that has no VM by then gets none, with room or without. */
+static void test_removed(void **state)
+{
+	(void)state;
+	for (u32 has_room = 0; has_room < 2; has_room++) {
+		accepts(has_room ? "function set f template=f max=3"
+		                 : "function set f template=f max=1");
+		request(&r[0], "invoke f", payload, 5);
+		request_line(&r[1], "invoke f", true, 1000);
+		request_line(&r[2], "invoke f", true, 1000);
+		request_bytes(&r[2], payload, 500);
+		accepts("function rm f");
+		refuses("invoke f", ERR_ABSENT, "no function f");
+		request_bytes(&r[1], payload, 1000);
+		request_end(&r[1]);
+		check_failure(&r[1], ERR_ABSENT, "the function was removed");
+		request_bytes(&r[2], payload + 500, 500);
+		request_end(&r[2]);
+		fake_poll();
+		if (has_room) {
+			done(worker, RESULT_ANSWER, payload, 7);
+			check_answer(&r[2], payload, 7);
+		} else {
+			check_failure(&r[2], ERR_ABSENT, "the function was removed");
+		}
+		done(fc.vms[1], RESULT_ANSWER, payload, 5);
+		check_answer(&r[0], payload, 5);
+		forget(3);
+	}
 }
 
 /* Whoever asked is gone: while the payload comes, while the call waits, while it is at work, as it ends. */
@@ -408,6 +425,7 @@ int main(void)
 		TEST(test_timeouts),
 		TEST(test_queue),
 		TEST(test_killed),
+		TEST(test_removed),
 		TEST(test_dropped),
 		TEST(test_turns),
 		TEST(test_nth_failure),
