@@ -468,17 +468,18 @@ static bool waits_for_memory(const struct vm *vm)
 	return false;
 }
 
-/* Host ticks.  A call whose VM has not had a hart yet has all its time before it. */
+/* Host ticks.  A call whose VM waits for its first turn has all its time before it; one whose VM somebody has stopped
+ * has not. */
 static u64 timeout_of(const struct call *call)
 {
 	u64 begin = call->t.given.ticks;
 
 	if (call->state == CALL_RECEIVING)
 		begin = call->t.request.ticks;
-	else if (call->vm->stats.first_entry == 0)
-		begin = time_now();
-	else
+	else if (call->vm->stats.first_entry != 0)
 		begin = u64_max(begin, call->vm->stats.first_entry);
+	else if (atomic_load(&call->vm->state) == VM_RUNNING)
+		begin = time_now();
 	return begin + call->timeout;
 }
 

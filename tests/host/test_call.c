@@ -204,6 +204,26 @@ static void test_timeouts(void **state)
 	forget(4);
 }
 
+/* Somebody stops a call's VM before it has had a hart: the call does not keep its place for ever. */
+static void test_stopped_before_its_first_turn(void **state)
+{
+	(void)state;
+	for (u32 i = 0; i < 2; i++) {
+		request(&r[i], "invoke f timeout=100", payload, 5);
+		if (i == 0)
+			vm_pause(worker);
+		else
+			assert_int_equal(vm_freeze(worker), ERR_OK);
+		fake_time += 99 * MS;
+		fake_poll();
+		assert_false(r[i].is_answered);
+		fake_time += 2 * MS;
+		fake_poll();
+		check_failure(&r[i], ERR_TIMEOUT, "no answer after 100 ms");
+	}
+	forget(2);
+}
+
 static void test_queue(void **state)
 {
 	(void)state;
@@ -423,6 +443,7 @@ int main(void)
 		TEST(test_what_a_guest_says),
 		TEST(test_events_that_come_together),
 		TEST(test_timeouts),
+		TEST(test_stopped_before_its_first_turn),
 		TEST(test_queue),
 		TEST(test_killed),
 		TEST(test_removed),
