@@ -41,6 +41,25 @@ bool attach_has(const struct vm *vm)
 	return false;
 }
 
+/* Gives the guest what its FIFO takes, whether or not whoever typed it is still there; what is for no guest
+ * is lost. */
+static void pass_on(u32 port, struct vm *vm)
+{
+	const u8 *from;
+	u32 len, n;
+
+	while ((from = serial_peek(port, &len)) != NULL) {
+		for (n = 0; n < len; n++)
+			if (vm && !device_ops->console_input(vm, (char)from[n]))
+				break;
+		serial_consume(port, n);
+		if (n == len)
+			continue;
+		deadline = u64_min(deadline, time_now() + time_ns_to_ticks(RETRY_NS));
+		return;
+	}
+}
+
 static void unbind(struct console *c)
 {
 	struct vm *vm = c->vm;
@@ -48,6 +67,7 @@ static void unbind(struct console *c)
 	if (!vm)
 		return;
 	c->vm = NULL;
+	pass_on((u32)(c - consoles), NULL); /* typed for it: for no other VM */
 	vm_console_attach(vm, false);
 	vm_put(vm);
 }
@@ -60,6 +80,8 @@ enum err attach_bind(struct vm *vm, u64 k)
 		return ERR_ABSENT;
 	if (view_attached() == vm)
 		return ERR_STATE;
+	if (c->vm == vm)
+		return ERR_OK;
 	for (u32 i = 0; i < SERIAL_PORTS_MAX; i++)
 		if (consoles[i].vm == vm)
 			unbind(&consoles[i]);
@@ -113,25 +135,6 @@ static void show(u32 port, struct vm *vm)
 	}
 	if (sum >= OUTPUT_A_TURN)
 		deadline = 0;
-}
-
-/* Gives the guest what its FIFO takes, whether or not whoever typed it is still there; what is for no guest
- * is lost. */
-static void pass_on(u32 port, struct vm *vm)
-{
-	const u8 *from;
-	u32 len, n;
-
-	while ((from = serial_peek(port, &len)) != NULL) {
-		for (n = 0; n < len; n++)
-			if (vm && !device_ops->console_input(vm, (char)from[n]))
-				break;
-		serial_consume(port, n);
-		if (n == len)
-			continue;
-		deadline = u64_min(deadline, time_now() + time_ns_to_ticks(RETRY_NS));
-		return;
-	}
 }
 
 static void serve(u32 port, struct console *c)

@@ -303,6 +303,39 @@ static void test_attach(void **state)
 	assert_has(say("1 detach 3\n"), "\"code\":\"absent\"");
 }
 
+static void types(struct fake_port *console, const char *text)
+{
+	console->in = (const u8 *)text;
+	console->in_len = strlen(text);
+	poll_all();
+}
+
+/* What a VM has not taken is for no other one, whoever has the port next. */
+static void test_typed_for_another(void **state)
+{
+	struct fake_port *console = &fake_ports[9];
+
+	(void)state;
+	console->name = "pando.console.2";
+	console->chunk = 1000;
+	fake_type("boot linux -n 2\r");
+	assert_has(say("1 attach linux 2\n"), "\"ok\":true");
+	fc.fifo_room = 2;
+	fc.n_guest_in = 0;
+	types(console, "secret");
+	assert_has(say("1 attach linux 2\n"), "\"ok\":true"); /* the same again changes nothing */
+	assert_int_equal(console->in_len, 4);
+	assert_has(say("1 attach linux-2 2\n"), "\"ok\":true");
+	fc.fifo_room = 10;
+	poll_all();
+	assert_int_equal(fc.n_guest_in, 2);
+	types(console, "new");
+	assert_int_equal(fc.n_guest_in, 5);
+	assert_memory_equal(fc.guest_in, "senew", 5);
+	fake_type("kill all\r");
+	poll_all();
+}
+
 /* ---- answers that come later ---- */
 
 static void start_boot(const char *wait)
@@ -381,6 +414,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_events, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_booted_and_killed, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_attach, connect, hang_up),
+		cmocka_unit_test_setup_teardown(test_typed_for_another, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_later, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_nobody_waits, connect, hang_up),
 	};
