@@ -27,13 +27,16 @@
 
 #define STATES_ALIVE (BIT(VM_NEW) | BIT(VM_RUNNING) | BIT(VM_PAUSED))
 
+/* No template's file may use up what is left for others. */
+#define GENERATIONS_FROM_MAX ((u32)INT32_MAX)
+
 static _Atomic u32 last_generation;
 
 void vm_generations_from(u32 n)
 {
 	u32 last = atomic_load(&last_generation);
 
-	while (last < n)
+	while (last < n && n <= GENERATIONS_FROM_MAX)
 		if (atomic_compare_exchange_weak(&last_generation, &last, n))
 			return;
 }

@@ -31,7 +31,6 @@
 #define VSATP_MODES      (BIT(0) | BIT(8) | BIT(9) | BIT(10)) /* Bare, Sv39, Sv48, Sv57 */
 
 #define DEVICE_NAME_LEN 16U
-#define GENERATION_MAX  INT32_MAX /* a file must not use up what is left for others */
 
 /* Earlier versions offered it to guests. */
 static const bool has_svpbmt = false;
@@ -93,7 +92,7 @@ void snapshot_config(struct fields *f, struct snapshot_config *c)
 	fields_u64(f, &c->time, ANY);
 	fields_u64(f, &c->wall_s, ANY);
 	fields_u32(f, "clock", &c->wall_ns, 999999999);
-	fields_u32(f, "generation", &c->generation, GENERATION_MAX);
+	fields_u32(f, "generation", &c->generation, UINT32_MAX);
 	fields_bool(f, "compact", &c->is_compact);
 }
 

@@ -253,7 +253,7 @@ bool vm_is_ram_len(u64 len);
 /* Its regions, and an empty space over them.  ERR_NOMEM. */
 enum err must_check vm_back(struct vm *vm, u64 ram_len);
 
-/* Generations that are given out from now on are above `n`. */
+/* Generations that are given out from now on are above `n`, if that is below 2^31. */
 void vm_generations_from(u32 n);
 
 /* Makes it visible, with an id.  ERR_EXISTS if `is_new_name` and the name is taken. Its clones' numbers

@@ -112,6 +112,33 @@ static void test_clones(void **state)
 	free(f.bytes);
 }
 
+/* A file may say any generation; none uses up what is left, and what is saved afterwards can be loaded. */
+static void test_generations(void **state)
+{
+	static const u32 said[] = { INT32_MAX, (u32)INT32_MAX + 1, UINT32_MAX };
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_LEN(said); i++) {
+		struct vm *t, *loaded, *c;
+		struct file f;
+
+		snapshot_machine_with(0);
+		t = snapshot_random_template(1, 3);
+		t->generation = said[i];
+		f = snapshot_file_of(t);
+		loaded = load_good("loaded", f);
+		free(f.bytes);
+		assert_int_equal(loaded->generation, said[i]);
+		c = clone(loaded);
+		assert_in_range(c->generation, (u32)INT32_MAX + 1, (u32)INT32_MAX + 100);
+		assert_int_equal(vm_freeze(c), ERR_OK);
+		f = snapshot_file_of(c);
+		assert_int_equal(load_good("again", f)->generation, c->generation);
+		free(f.bytes);
+		check_audit();
+	}
+}
+
 static bool share_a_frame(const struct vm *vm, u64 a, u64 b)
 {
 	return pte_ppn(mm_leaf(&vm->space, a)) == pte_ppn(mm_leaf(&vm->space, b));
@@ -325,6 +352,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_clones),
+		cmocka_unit_test(test_generations),
 		cmocka_unit_test(test_compact),
 		cmocka_unit_test(test_killed_meanwhile),
 		cmocka_unit_test(test_names),

@@ -235,7 +235,7 @@ static const struct {
 	{ SNAPSHOT_CONFIG, 0, 1, 1, "broken: device plic: another section is in its place" },
 	{ SNAPSHOT_CONFIG, 0, 5, 4, "broken: configuration: policy dedup" },
 	{ SNAPSHOT_CONFIG, 0, 6, 2, "broken: configuration: policy secure" },
-	{ SNAPSHOT_CONFIG, 0, 14, 1UL << 31, "broken: configuration: generation" },
+	{ SNAPSHOT_CONFIG, 0, 14, 1UL << 32, "broken: configuration: generation" },
 	{ SNAPSHOT_VCPU, 1, 32, 2, "broken: vCPU 1: mode" },
 	{ SNAPSHOT_VCPU, 1, 40, 1UL << 60, "broken: vCPU 1: vsatp" },
 	{ SNAPSHOT_VCPU, 0, 78, 32, "broken: vCPU 0: vlenb" },
