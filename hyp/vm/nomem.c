@@ -30,11 +30,11 @@
 #define STUCK_NS            1000000000UL
 #define TELL_NS             1000000000UL /* a VM that waits again is told of this often */
 
-static _Atomic u32 n_waiting, n_woken;
+static _Atomic u32 n_waiting, n_ended; /* vCPUs; of the latter each time that one waits no more */
 static _Atomic u64 next_look;
 static _Atomic bool is_in_vain;       /* many were free, and the last look woke nobody */
 static u64 next_verdict, stuck_since; /* control's; stuck_since 0: it is not */
-static u32 stuck_n_woken;
+static u32 stuck_n_ended;
 
 void nomem_init(void)
 {
@@ -75,8 +75,10 @@ bool nomem_wait(struct vcpu *v)
 
 void nomem_forget(struct vcpu *v)
 {
-	if (atomic_fetch_and(&v->holds, ~(u32)HOLD_NOMEM) & HOLD_NOMEM)
-		atomic_fetch_sub(&n_waiting, 1);
+	if ((atomic_fetch_and(&v->holds, ~(u32)HOLD_NOMEM) & HOLD_NOMEM) == 0)
+		return;
+	atomic_fetch_add(&n_ended, 1);
+	atomic_fetch_sub(&n_waiting, 1);
 }
 
 static bool wake_waiters(struct vm *vm, void *arg)
@@ -90,7 +92,6 @@ static bool wake_waiters(struct vm *vm, void *arg)
 		    !frame_can_have(v->want, *n_given))
 			continue;
 		*n_given += BIT(v->want.order);
-		atomic_fetch_add(&n_woken, 1);
 		nomem_forget(v);
 		sched_wake(v, false);
 	}
@@ -176,9 +177,9 @@ static bool is_stuck(void)
 		(void)space_relieve();
 		nomem_poll();
 	}
-	if (j.is_moving || stuck_since == 0 || stuck_n_woken != atomic_load(&n_woken)) {
+	if (j.is_moving || stuck_since == 0 || stuck_n_ended != atomic_load(&n_ended)) {
 		stuck_since = j.is_moving ? 0 : now;
-		stuck_n_woken = atomic_load(&n_woken);
+		stuck_n_ended = atomic_load(&n_ended);
 		return false;
 	}
 	return now - stuck_since >= time_ns_to_ticks(STUCK_NS);

@@ -274,6 +274,29 @@ static void test_verdict_on_all(void **state)
 	end();
 }
 
+/* Those that waited are reset and run for a while: what was seen before does not count when they wait again. */
+static void test_verdict_begins_anew(void **state)
+{
+	(void)state;
+	start();
+	assert_true(runs_dry(a));
+	assert_true(runs_dry(b));
+	assert_null(verdict_after(900));
+	assert_int_equal(vm_reset(a), ERR_OK);
+	assert_int_equal(vm_reset(b), ERR_OK);
+	fake_time += time_ns_to_ticks(10000 * MS);
+	assert_null(nomem_victim());
+	store(a, RAM, 1);
+	store(b, RAM, 1);
+	settle_memory();
+	mm_eat(FRAME_FOR_GUEST, UINT64_MAX);
+	assert_true(runs_dry(a));
+	assert_true(runs_dry(b));
+	assert_null(verdict_after(900));
+	assert_non_null(verdict_after(1000));
+	end();
+}
+
 /* Memory that only waits to be freed is no reason to kill. */
 static void test_no_false_verdict(void **state)
 {
@@ -300,6 +323,7 @@ int main(void)
 		cmocka_unit_test(test_looks_in_vain),
 		cmocka_unit_test(test_verdict),
 		cmocka_unit_test(test_verdict_on_all),
+		cmocka_unit_test(test_verdict_begins_anew),
 		cmocka_unit_test(test_no_false_verdict),
 	};
 
