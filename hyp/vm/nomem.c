@@ -206,6 +206,5 @@ u64 nomem_deadline(void)
 
 void nomem_kill(struct vm *vm, const char *reason)
 {
-	vm_stop(vm, reason);
-	vm_post_event(vm, VM_EV_KILL);
+	vm_stop_with(vm, reason, VM_EV_KILL);
 }

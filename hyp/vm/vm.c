@@ -403,7 +403,7 @@ struct time_cost vm_last_kill(void)
 	return cost;
 }
 
-void vm_stop(struct vm *vm, const char *reason)
+void vm_stop_with(struct vm *vm, const char *reason, u32 events)
 {
 	u32 state;
 
@@ -413,9 +413,14 @@ void vm_stop(struct vm *vm, const char *reason)
 		atomic_store(&vm->state, VM_OFF);
 		vm->off_reason = reason;
 		hold_all(vm, HOLD_PAUSED);
-		vm_post_event(vm, VM_EV_OFF);
+		vm_post_event(vm, VM_EV_OFF | events);
 	}
 	lock_release(&vm->lock);
+}
+
+void vm_stop(struct vm *vm, const char *reason)
+{
+	vm_stop_with(vm, reason, 0);
 }
 
 struct vm *vm_find(const char *name)

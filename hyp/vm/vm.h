@@ -198,6 +198,9 @@ struct time_cost vm_last_kill(void);
 /* The guest stops itself (SRST, fatal fault): all vCPUs held, VM_EV_OFF.  From exit handlers. */
 void vm_stop(struct vm *vm, const char *reason);
 
+/* The same; control hears of these events no later than of VM_EV_OFF. */
+void vm_stop_with(struct vm *vm, const char *reason, u32 events);
+
 /* By name ("linux", "linux.17") or by number ("#5"); takes a reference.  NULL: none. */
 struct vm *vm_find(const char *name);
 /* "linux.3, vCPU 1": what runs on this hart, for whoever reports trouble; "": nothing. */

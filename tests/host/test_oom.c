@@ -152,6 +152,34 @@ static void test_kill_by_policy(void **state)
 	end();
 }
 
+static u32 seen_at_release;
+
+static void look_at_release(const struct spinlock *l)
+{
+	if (l == &a->lock && seen_at_release == 0)
+		seen_at_release = event_of(a);
+}
+
+/* Control on another hart hears both at once: that it is off, and why. */
+static void test_kill_is_one_event(void **state)
+{
+	struct vm_policy p = { .nomem = NOMEM_KILL };
+
+	(void)state;
+	start();
+	assert_int_equal(admission_set_policy(a, &p), ERR_OK);
+	seen_at_release = 0;
+	fake_on_release = look_at_release;
+	assert_false(runs_dry(a));
+	fake_on_release = NULL;
+	assert_int_equal(seen_at_release, VM_EV_OFF | VM_EV_KILL);
+	/* It is off already: its sibling, or the verdict, has been quicker. */
+	nomem_kill(a, "another reason");
+	assert_string_equal(a->off_reason, "killed: out of memory");
+	assert_int_equal(event_of(a), 0);
+	end();
+}
+
 /* A VM that was reset before control has heard that it is to be killed is not killed any more. */
 static void test_reset_of_one_to_be_killed(void **state)
 {
@@ -317,6 +345,7 @@ int main(void)
 		cmocka_unit_test(test_wants_a_piece),
 		cmocka_unit_test(test_console),
 		cmocka_unit_test(test_kill_by_policy),
+		cmocka_unit_test(test_kill_is_one_event),
 		cmocka_unit_test(test_reset_of_one_to_be_killed),
 		cmocka_unit_test(test_freeze_of_one_that_waits),
 		cmocka_unit_test(test_roots_are_given_back),
