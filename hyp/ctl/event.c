@@ -44,10 +44,12 @@ void event_kill(struct vm *vm)
 {
 	if (!vm->is_functions)
 		wire_tell(vm, "killed");
+	vm_get(vm); /* the list's reference may be the last */
 	vm_kill(vm);
 	(void)demo_event(vm, VM_EV_OFF); /* what the demo makes of it is the same */
 	await_killed(vm);
 	call_killed(vm);
+	vm_put(vm);
 }
 
 static void tell(struct vm *vm, u32 events)

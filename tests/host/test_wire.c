@@ -250,6 +250,13 @@ static void test_booted_and_killed(void **state)
 	frame_fail_from(0);
 	assert_has(out, "{\"id\":\"5\",\"ok\":false,\"error\":{\"code\":\"nomem\"");
 	assert_has(out, "{\"event\":\"killed\",\"vm\":\"linux\"");
+
+	/* The same where nobody else has a reference to it: as many as can be are watched. */
+	fake_type("boot linux -n 8\r");
+	fc.takes_last_frame = true;
+	out = say("6 boot linux wait=1000\n");
+	frame_fail_from(0);
+	assert_has(out, "{\"id\":\"6\",\"ok\":false,\"error\":{\"code\":\"nomem\"");
 }
 
 static void test_attach(void **state)
