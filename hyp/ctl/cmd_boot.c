@@ -273,6 +273,8 @@ static enum err run_boot(struct cmd *c)
 		            : cmd_fail(c, ERR_INVAL, "boot: \"%.40s\" is no KEY=VALUE", c->arg[i]);
 	if (e != ERR_OK)
 		return e;
+	if (n != 1 && o.wait_ms != 0)
+		return cmd_fail(c, ERR_INVAL, "boot: -n or wait=, not both");
 	/* Of the bundle's entries all but the wait is known. */
 	if (c->n_args == 1 || (c->n_args == 2 && o.wait_ms != 0))
 		return boot_entry(c, n, o.wait_ms);
@@ -282,7 +284,7 @@ static enum err run_boot(struct cmd *c)
 }
 
 static const struct command commands[] = {
-	{ "boot", "NAME [-n N] [kernel=IMAGE memory=SIZE [KEY=VALUE ...]] [wait=MS]",
+	{ "boot", "NAME [-n N | [kernel=IMAGE memory=SIZE [KEY=VALUE ...]] [wait=MS]]",
 	  "boot a VM of the bundle, or one from images, to where it says READY", 1, CMD_WORDS_MAX,
 	  run_boot },
 	{ "image", "put NAME +LENGTH | list | rm NAME", "images for boot, kept in Pando's memory",

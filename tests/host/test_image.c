@@ -155,6 +155,7 @@ static void test_boot(void **state)
 	refuses("boot g memory=4G kernel=rd wait=0", NULL, 0, ERR_INVAL, "wait=");
 	refuses("boot g memory=4G kernel=rd more", NULL, 0, ERR_INVAL, "no KEY=VALUE");
 	refuses("boot g memory=4G kernel=rd -n 2", NULL, 0, ERR_INVAL, "-n is for");
+	refuses("boot linux -n 2 wait=100", NULL, 0, ERR_INVAL, "not both");
 	refuses("boot 12345678901234567890123456789012 memory=4G kernel=rd", NULL, 0, ERR_INVAL,
 	        "31 characters");
 	refuses("boot g", NULL, 0, ERR_ABSENT, "no \"g\" in the bundle");
