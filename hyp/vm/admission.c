@@ -39,6 +39,13 @@ enum err admission_seek(struct vm *vm, u32 n)
 	return promise_seek(&vm->space, n) == ERR_OK ? ERR_OK : refuse_more(vm, n);
 }
 
+enum err admission_seek_fork(struct vm *parent, struct vm *child)
+{
+	if (parent->policy.memory == MEMORY_RESERVE && !vm_console_prepare(child))
+		return refuse_more(parent, 2);
+	return admission_seek(parent, 2);
+}
+
 enum err admission_renew(struct vm *vm, u32 n)
 {
 	return promise_renew(&vm->space, n) == ERR_OK ? ERR_OK : refuse_more(vm, n);

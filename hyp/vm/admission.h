@@ -21,6 +21,9 @@ enum err must_check admission_admit(struct vm *vm);
 /* Looks for the memory that admission_renew() will want, while the VM may still run.  ERR_RESERVE. */
 enum err must_check admission_seek(struct vm *vm, u32 n);
 
+/* The same before a fork; a child that is to be reserved has its console's ring then. */
+enum err must_check admission_seek_fork(struct vm *parent, struct vm *child);
+
 /* The same promise anew for a VM that stands still, before a reset (`n` = 1) or a fork (2); of a VM that is not reserved:
  * nothing.  ERR_RESERVE. */
 enum err must_check admission_renew(struct vm *vm, u32 n);

@@ -208,7 +208,7 @@ enum err vm_fork(struct vm *parent, struct vm **out)
 
 	if (child == NULL)
 		return ERR_NOMEM;
-	e = admission_seek(parent, 2);
+	e = admission_seek_fork(parent, child);
 	if (e != ERR_OK) {
 		vm_free(child);
 		return e;

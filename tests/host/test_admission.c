@@ -134,6 +134,7 @@ static void test_fork_and_reset(void **state)
 	write_all(vm, 1);
 	assert_int_equal(vm_fork(vm, &child), ERR_OK);
 	assert_int_equal(child->policy.memory, MEMORY_RESERVE);
+	assert_non_null(child->console.ring);
 	eat();
 	write_all(vm, 2);
 	write_all(child, 3);
@@ -157,6 +158,33 @@ static void test_fork_and_reset(void **state)
 	eat();
 	write_all(vm, 6);
 	uneat();
+	vm_for_each(kill_each, NULL);
+	settle_memory();
+	assert_int_equal(frame_n_promised(), 0);
+}
+
+/* Without a page for the child's console there is no child; one that is not reserved gets it when it says something. */
+static void test_fork_without_a_ring(void **state)
+{
+	struct vm *vm, *child;
+
+	(void)state;
+	start();
+	vm = fake_vm_run("vm", 1);
+	assert_int_equal(vm_fork(vm, &child), ERR_OK);
+	assert_null(child->console.ring);
+	set_memory(vm, MEMORY_RESERVE);
+	for (u64 n = 1; vm_count() == 2; n++) {
+		enum err e;
+
+		frame_fail_after(n);
+		e = vm_fork(vm, &child);
+		frame_fail_after(0);
+		assert_int_equal(vm->state, VM_RUNNING);
+		if (e == ERR_OK)
+			assert_non_null(child->console.ring);
+		check_audit();
+	}
 	vm_for_each(kill_each, NULL);
 	settle_memory();
 	assert_int_equal(frame_n_promised(), 0);
@@ -320,6 +348,7 @@ int main(void)
 		cmocka_unit_test(test_clones),
 		cmocka_unit_test(test_create),
 		cmocka_unit_test(test_fork_and_reset),
+		cmocka_unit_test(test_fork_without_a_ring),
 		cmocka_unit_test(test_policy),
 		cmocka_unit_test(test_every_failure),
 		cmocka_unit_test(test_sought_before_the_pause),
