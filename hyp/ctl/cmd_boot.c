@@ -36,7 +36,7 @@ static void abort_image(void *arg)
 	image_drop(arg);
 }
 
-static const struct payload_sink image_sink = { take_image, end_image, abort_image };
+static const struct payload_sink image_sink = { take_image, end_image, abort_image, NULL };
 
 static enum err put_image(struct cmd *c)
 {

@@ -230,7 +230,7 @@ static void abort_payload(void *arg)
 	call_abort(arg);
 }
 
-static const struct payload_sink payload = { take_payload, end_payload, abort_payload };
+static const struct payload_sink payload = { take_payload, end_payload, abort_payload, NULL };
 
 static enum err take_options(struct cmd *c, struct function *f, struct call_options *o)
 {

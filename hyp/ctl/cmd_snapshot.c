@@ -151,7 +151,12 @@ static enum err end(struct cmd *c, void *arg, enum err e)
 	return e;
 }
 
-static const struct payload_sink sink = { take, end, aborted };
+static u32 piece(const void *arg)
+{
+	return snapshot_load_due(arg);
+}
+
+static const struct payload_sink sink = { take, end, aborted, piece };
 
 static enum err run_load(struct cmd *c)
 {

@@ -38,6 +38,9 @@ struct payload_sink {
 	enum err (*end)(struct cmd *c, void *arg, enum err e);
 	/* Whoever sent the line is gone. */
 	void (*abort)(void *arg);
+	/* NULL, or: take() may be work that takes its time.  So many bytes go to it at once, and no more when the turn is
+	 * over. */
+	u32 (*piece)(const void *arg);
 };
 
 /* Where a payload comes from that goes out with the answer, be it a failure or not. */

@@ -9,6 +9,7 @@
 #include <string.h>
 #include "arch/hart.h"
 #include "arch/time.h"
+#include "ctl/turn.h"
 #include "ctl/version.h"
 #include "ctl/wire_local.h"
 
@@ -209,11 +210,19 @@ static u32 take_line(struct wire *w, const u8 *bytes, u32 len, u32 *n_lines)
 	return w->is_short ? n : n + 1;
 }
 
+/* What comes next may take long, whatever its length. */
+static bool is_work(const struct wire *w)
+{
+	return w->current && w->sink->piece;
+}
+
 static u32 take_payload(struct wire *w, const u8 *bytes, u32 len)
 {
 	enum err e = ERR_OK;
 
 	len = (u32)u64_min(len, w->payload_left);
+	if (is_work(w))
+		len = (u32)u64_min(len, w->sink->piece(w->sink_arg));
 	if (w->current)
 		e = w->sink->take(w->sink_arg, bytes, len);
 	w->payload_left -= len;
@@ -236,13 +245,15 @@ static void end_stale(struct wire *w, u32 len)
 
 void wire_take_in(struct wire *w)
 {
+	struct turn turn = { .begin = time_now() };
 	u32 n_lines = 0, len;
 	u64 n_bytes = 0;
 	const u8 *bytes;
 
 	w->is_short = w->is_behind = false;
 	while (may_read(w) && !w->is_short && (bytes = serial_peek(w->port, &len)) != NULL) {
-		if (n_bytes >= BYTES_A_TURN || n_lines >= LINES_A_TURN) {
+		if (n_bytes >= BYTES_A_TURN || n_lines >= LINES_A_TURN ||
+		    (is_work(w) && turn_is_over(&turn))) {
 			w->is_behind = true;
 			return;
 		}

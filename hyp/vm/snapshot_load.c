@@ -406,6 +406,11 @@ enum err snapshot_load_begin(const char *name, u64 len, struct snapshot_load **o
 	return ERR_OK;
 }
 
+u32 snapshot_load_due(const struct snapshot_load *l)
+{
+	return l->need > l->have ? l->need - l->have : UINT32_MAX;
+}
+
 enum err snapshot_load_feed(struct snapshot_load *l, const u8 *bytes, u32 len)
 {
 	while (l->failed == ERR_OK && len != 0) {

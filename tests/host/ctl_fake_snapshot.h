@@ -4,6 +4,7 @@
 #define CTL_FAKE_SNAPSHOT_H
 
 #include "unit.h"
+#include "fake_arch/fake.h"
 #include "vm/snapshot.h"
 
 #define FAKE_FILE_LEN 10000U
@@ -21,6 +22,7 @@ struct snapshot_load {
 
 static u32 fake_n_files;          /* open: saved or loaded */
 static u32 fake_n_looks_more = 5; /* until all of a template is counted */
+static u64 fake_load_ticks;       /* what a part of a file takes to load */
 
 enum err snapshot_save_begin(struct vm *template, struct snapshot_save **out)
 {
@@ -78,8 +80,14 @@ enum err snapshot_load_begin(const char *name, u64 len, struct snapshot_load **o
 	return ERR_OK;
 }
 
+u32 snapshot_load_due(const struct snapshot_load *l)
+{
+	return 100 - l->at % 100;
+}
+
 enum err snapshot_load_feed(struct snapshot_load *l, const u8 *bytes, u32 len)
 {
+	fake_time += fake_load_ticks;
 	for (u32 i = 0; i < len && l->failed == ERR_OK; i++)
 		if (l->at == FAKE_FILE_LEN || bytes[i] != (u8)(l->at++ * 7))
 			l->failed = ERR_BROKEN;

@@ -167,8 +167,10 @@ enum err snapshot_load_file(const char *name, struct file f, struct vm **vm, cha
 	if (e != ERR_OK)
 		return e;
 	for (u64 at = 0; at < f.len && e == ERR_OK;) {
-		u32 n = (u32)u64_min(1 + fake_random() % 9000, f.len - at);
+		u32 n = fake_random() % 3 == 0 ? snapshot_load_due(l)
+		                               : (u32)(1 + fake_random() % 9000);
 
+		n = (u32)u64_min(n, f.len - at);
 		e = snapshot_load_feed(l, f.bytes + at, n);
 		at += n;
 	}

@@ -92,7 +92,7 @@ static void done(void *arg)
 	t.n_done++;
 }
 
-static const struct payload_sink sink = { take, end, aborted };
+static const struct payload_sink sink = { take, end, aborted, NULL };
 static const struct payload_source source = { pull, done };
 
 static enum err run(struct cmd *c)

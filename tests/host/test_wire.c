@@ -92,6 +92,32 @@ static void test_payload_is_skipped(void **state)
 	assert_has(say("abcdef2 version\n"), "{\"id\":\"2\",\"ok\":true");
 }
 
+/* A file whose parts take long: not more of it in a turn than the turn may take. */
+static void test_payload_that_is_work(void **state)
+{
+	static u8 file[60 + FAKE_FILE_LEN];
+	int head = snprintf((char *)file, 60, "1 load new +%u\n", FAKE_FILE_LEN);
+
+	(void)state;
+	for (u32 i = 0; i < FAKE_FILE_LEN; i++)
+		file[(u32)head + i] = (u8)(i * 7);
+	fake_load_ticks = 4000; /* a turn has 10,000 */
+	port->in = file;
+	port->in_len = (u32)head + FAKE_FILE_LEN;
+	fake_serial_work = true;
+	for (u32 n = 1; n <= 3; n++) {
+		ctl_poll();
+		assert_int_equal(port->in_len, FAKE_FILE_LEN - n * 300);
+		assert_false(ctl_wanted());
+		fake_time += 10000;
+	}
+	port->n_out = 0;
+	fake_load_ticks = 0;
+	poll_all();
+	assert_has(take_out(), "{\"id\":\"1\",\"ok\":true");
+	assert_int_equal(port->in_len, 0);
+}
+
 static void test_payload_out(void **state)
 {
 	struct vm *vm;
@@ -413,6 +439,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_half_lines, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_long_line, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_payload_is_skipped, connect, hang_up),
+		cmocka_unit_test_setup_teardown(test_payload_that_is_work, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_payload_out, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_what_is_left, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_no_memory, connect, hang_up),
