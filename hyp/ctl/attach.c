@@ -33,6 +33,23 @@ static struct console *find(u64 k)
 	return NULL;
 }
 
+static bool is_console(u32 port, u64 *k)
+{
+	const char *name = serial_name(port);
+
+	return name && strncmp(name, PORT_NAME, strlen(PORT_NAME)) == 0 &&
+	       cmd_number(name + strlen(PORT_NAME), UINT32_MAX, k);
+}
+
+/* False: it was unplugged, and another one, of any kind, may be there by now. */
+static bool is_plugged(const struct console *c)
+{
+	u32 port = (u32)(c - consoles);
+	u64 k;
+
+	return serial_is_open(port) && is_console(port, &k) && k == c->k;
+}
+
 bool attach_has(const struct vm *vm)
 {
 	for (u32 i = 0; i < SERIAL_PORTS_MAX; i++)
@@ -67,7 +84,8 @@ static void unbind(struct console *c)
 	if (!vm)
 		return;
 	c->vm = NULL;
-	pass_on((u32)(c - consoles), NULL); /* typed for it: for no other VM */
+	if (is_plugged(c))
+		pass_on((u32)(c - consoles), NULL); /* typed for it: for no other VM */
 	vm_console_attach(vm, false);
 	vm_put(vm);
 }
@@ -111,13 +129,9 @@ u64 attach_deadline(void)
 
 static void find_port(u32 i)
 {
-	const char *name = serial_name(i);
 	u64 k;
 
-	if (!name || strncmp(name, PORT_NAME, strlen(PORT_NAME)) != 0 ||
-	    !cmd_number(name + strlen(PORT_NAME), UINT32_MAX, &k))
-		return;
-	if (serial_open(i, SLOTS) == ERR_OK)
+	if (is_console(i, &k) && serial_open(i, SLOTS) == ERR_OK)
 		consoles[i] = (struct console){ .is_open = true, .k = k };
 }
 
@@ -139,7 +153,7 @@ static void show(u32 port, struct vm *vm)
 
 static void serve(u32 port, struct console *c)
 {
-	if (!serial_is_open(port)) { /* unplugged */
+	if (!is_plugged(c)) {
 		unbind(c);
 		c->is_open = false;
 		return;

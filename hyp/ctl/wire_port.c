@@ -28,34 +28,53 @@ struct wire *wire_of(u32 port)
 	return wires[port];
 }
 
+static bool is_control(u32 port, u32 *number)
+{
+	const char *name = serial_name(port);
+	u64 n;
+
+	if (!name || strncmp(name, PORT_NAME, strlen(PORT_NAME)) != 0 ||
+	    !cmd_number(name + strlen(PORT_NAME), UINT32_MAX, &n))
+		return false;
+	*number = (u32)n;
+	return true;
+}
+
+/* It was unplugged; another one, of any kind, may be there by now. */
+static void forget(u32 port)
+{
+	wire_drop_client(wires[port]);
+	pages_free(wires[port], WIRE_ORDER);
+	wires[port] = NULL;
+}
+
+static void open_port(u32 port, u32 number)
+{
+	struct wire *w = pages_alloc(WIRE_ORDER, FRAME_FOR_PANDO);
+
+	if (!w || serial_open(port, SERIAL_SLOTS_MAX) != ERR_OK) {
+		log_warn("%s: no memory for it", serial_name(port));
+		if (w)
+			pages_free(w, WIRE_ORDER);
+		return;
+	}
+	w->port = port;
+	w->number = number;
+	TAILQ_INIT(&w->waiting);
+	TAILQ_INIT(&w->out);
+	wires[port] = w;
+}
+
 static void find_ports(void)
 {
-	u64 number;
-
 	for (u32 i = 0; i < SERIAL_PORTS_MAX; i++) {
-		const char *name = serial_name(i);
-		struct wire *w = wires[i];
+		u32 number;
+		bool is_ours = is_control(i, &number), is_open = serial_is_open(i);
 
-		if (!name || serial_is_open(i) ||
-		    strncmp(name, PORT_NAME, strlen(PORT_NAME)) != 0 ||
-		    !cmd_number(name + strlen(PORT_NAME), UINT32_MAX, &number))
-			continue;
-		if (w)
-			wire_drop_client(w); /* the port was there before */
-		else
-			w = pages_alloc(WIRE_ORDER, FRAME_FOR_PANDO);
-		if (!w || serial_open(i, SERIAL_SLOTS_MAX) != ERR_OK) {
-			log_warn("%s: no memory for it", name);
-			if (w)
-				pages_free(w, WIRE_ORDER);
-			wires[i] = NULL;
-			continue;
-		}
-		wires[i] = w;
-		w->port = i;
-		w->number = (u32)number;
-		TAILQ_INIT(&w->waiting);
-		TAILQ_INIT(&w->out);
+		if (wires[i] && !(is_ours && is_open))
+			forget(i);
+		if (is_ours && !is_open)
+			open_port(i, number);
 	}
 }
 

@@ -50,6 +50,7 @@ enum err serial_open(u32 port, u32 n_slots)
 	(void)n_slots;
 	assert_false(fake_ports[port].is_open);
 	fake_ports[port].is_open = true;
+	fake_ports[port].has_ended = false;
 	return ERR_OK;
 }
 

@@ -369,6 +369,47 @@ static void test_typed_for_another(void **state)
 	poll_all();
 }
 
+/* The device's port PORT is unplugged, and another one is plugged there; `bytes` lie in it already. */
+static void plug(const char *name, const char *bytes)
+{
+	port->is_open = port->has_peer = false;
+	port->has_ended = true;
+	port->name = name;
+	types(port, bytes);
+}
+
+/* A port is what its name says, whatever was at its number before, in the middle of whatever it was. */
+static void test_another_port_at_its_number(void **state)
+{
+	u64 n_free = frame_n_free();
+
+	(void)state;
+	fake_type("boot linux\r");
+	say("1 vers");
+	plug(NULL, "");
+	assert_true(frame_n_free() > n_free - 20);
+	plug("pando.console.3", "");
+	fake_type("unwatch linux\r");
+	assert_has_not(fake_type("attach linux 3\r"), "no port");
+	fc.fifo_room = 100;
+	fc.n_guest_in = 0;
+	types(port, "hello you\n");
+	assert_memory_equal(fc.guest_in, "hello you\n", 10);
+	assert_has_not(take_out(), "pando");
+	plug("pando.control.7", "");
+	assert_has(say("hello you\n"), "{\"hello\":\"you\"");
+	assert_has(say("1 version\n2 vers"), "{\"id\":\"1\",\"ok\":true");
+	/* The end of a line, of an earlier client's bytes, of a payload: all of the earlier life. */
+	plug("pando.control.7", "hello me\n");
+	assert_has(say("ion\n3 version\n"), "{\"id\":\"3\",\"ok\":true");
+	say("4 image put k +100\n12345");
+	plug("pando.control.7", "");
+	assert_has(say("hello me\n"), "{\"hello\":\"me\"");
+	assert_int_equal(fc.n_guest_in, 10);
+	assert_has(fake_type("attach linux 3\r"), "no port");
+	fake_type("kill all\r");
+}
+
 /* ---- answers that come later ---- */
 
 static void start_boot(const char *wait)
@@ -449,6 +490,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_booted_and_killed, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_attach, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_typed_for_another, connect, hang_up),
+		cmocka_unit_test_setup_teardown(test_another_port_at_its_number, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_later, connect, hang_up),
 		cmocka_unit_test_setup_teardown(test_nobody_waits, connect, hang_up),
 	};
