@@ -256,27 +256,41 @@ static enum err boot_entry(struct cmd *c, u64 n, u64 wait_ms)
 	return answer_boot(c, vm, wait_ms);
 }
 
+/* That the name is taken is told before anything else but words that cannot be understood. */
+static enum err read_order(struct cmd *c, struct order *o, bool *is_order)
+{
+	enum err e = ERR_OK;
+
+	for (u32 i = 1; i < c->n_args && e == ERR_OK; i++)
+		e = strchr(c->arg[i], '=')
+		            ? read_order_word(c, c->arg[i], o)
+		            : cmd_fail(c, ERR_INVAL, "boot: \"%.40s\" is no KEY=VALUE", c->arg[i]);
+	/* Of the bundle's entries all but the wait is known. */
+	*is_order = c->n_args > 2 || (c->n_args == 2 && o->wait_ms == 0);
+	if (e != ERR_INVAL && *is_order && vm_is_taken(c->arg[0]))
+		return cmd_fail(c, ERR_EXISTS, "there is a VM \"%s\" already", c->arg[0]);
+	return e;
+}
+
 static enum err run_boot(struct cmd *c)
 {
 	struct order o = { .config = { .n_vcpus = 1,
 		                       .bootargs = "",
 		                       .hold_at_ready = true,
 		                       .policy = { .dedup = DEDUP_POLICY_DEFAULT } } };
+	bool is_order;
 	u64 n = 1;
 	enum err e = cmd_take_count(c, frame_n_total(), &n);
 
 	if (e == ERR_OK && c->n_args == 0)
 		e = cmd_fail(c, ERR_INVAL, "usage: boot NAME [-n N] [KEY=VALUE ...]");
-	for (u32 i = 1; i < c->n_args && e == ERR_OK; i++)
-		e = strchr(c->arg[i], '=')
-		            ? read_order_word(c, c->arg[i], &o)
-		            : cmd_fail(c, ERR_INVAL, "boot: \"%.40s\" is no KEY=VALUE", c->arg[i]);
+	if (e == ERR_OK)
+		e = read_order(c, &o, &is_order);
 	if (e != ERR_OK)
 		return e;
 	if (n != 1 && o.wait_ms != 0)
 		return cmd_fail(c, ERR_INVAL, "boot: -n or wait=, not both");
-	/* Of the bundle's entries all but the wait is known. */
-	if (c->n_args == 1 || (c->n_args == 2 && o.wait_ms != 0))
+	if (!is_order)
 		return boot_entry(c, n, o.wait_ms);
 	if (n != 1)
 		return cmd_fail(c, ERR_INVAL, "-n is for the bundle's VMs");

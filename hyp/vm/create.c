@@ -27,6 +27,15 @@ enum err vm_check_name(const char *name, const char **why)
 	return ERR_OK;
 }
 
+bool vm_is_taken(const char *name)
+{
+	struct vm *vm = vm_find(name);
+	bool is_its_name = vm != NULL && strcmp(vm->name, name) == 0;
+
+	vm_put(vm);
+	return is_its_name;
+}
+
 bool vm_is_ram_len(u64 len)
 {
 	return len != 0 && len <= RAM_LEN_MAX && IS_ALIGNED(len, BLOCK_SIZE);
@@ -44,12 +53,20 @@ enum err vm_back(struct vm *vm, u64 ram_len)
 	return e;
 }
 
+static enum err refuse_taken(const struct vm_config *c, const char **why)
+{
+	return vm_refuse(ERR_EXISTS, why, "name: there is a VM \"%s\" already", c->name);
+}
+
+/* A name that is taken comes before all else that is wrong, such as that there is no room for another VM. */
 static enum err check_config(const struct vm_config *c, const char **why)
 {
 	enum err e = vm_check_name(c->name, why);
 
 	if (e != ERR_OK)
 		return e;
+	if (vm_is_taken(c->name))
+		return refuse_taken(c, why);
 	if (c->n_vcpus == 0 || c->n_vcpus > VM_MAX_VCPUS)
 		return vm_refuse(ERR_INVAL, why, "vcpus: %u is not between 1 and %d", c->n_vcpus,
 		                 VM_MAX_VCPUS);
@@ -96,7 +113,7 @@ enum err vm_create(const struct vm_config *c, struct vm **out, const char **why)
 		return vm_refuse(ERR_NOMEM, why, "no memory for the VM's record");
 	e = build(vm, c, why);
 	if (e == ERR_OK && vm_list(vm, true) != ERR_OK)
-		e = vm_refuse(ERR_EXISTS, why, "name: there is a VM \"%s\" already", vm->name);
+		e = refuse_taken(c, why);
 	if (e != ERR_OK) {
 		vm_free(vm);
 		return e;

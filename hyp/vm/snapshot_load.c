@@ -371,15 +371,6 @@ static enum err take_part(struct snapshot_load *l)
 	return broken(l, "more follows");
 }
 
-static bool is_taken(const char *name)
-{
-	struct vm *vm = vm_find(name);
-
-	if (vm != NULL)
-		vm_put(vm);
-	return vm != NULL;
-}
-
 enum err snapshot_load_begin(const char *name, u64 len, struct snapshot_load **out,
                              const char **why)
 {
@@ -388,7 +379,7 @@ enum err snapshot_load_begin(const char *name, u64 len, struct snapshot_load **o
 
 	if (e != ERR_OK)
 		return e;
-	if (is_taken(name))
+	if (vm_is_taken(name))
 		return vm_refuse(ERR_EXISTS, why, "name: there is a VM \"%s\" already", name);
 	if (len < sizeof(struct snapshot_header))
 		return vm_refuse(ERR_BROKEN, why, "broken: header: the file is too short for it");

@@ -251,6 +251,9 @@ void vm_free(struct vm *vm);
 
 /* Is that a name for a VM, are that many bytes of RAM?  ERR_INVAL. */
 enum err must_check vm_check_name(const char *name, const char **why);
+
+/* Is there a VM of that name? */
+bool vm_is_taken(const char *name);
 bool vm_is_ram_len(u64 len);
 
 /* Its regions, and an empty space over them.  ERR_NOMEM. */

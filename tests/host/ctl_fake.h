@@ -284,6 +284,14 @@ struct vm *vm_find(const char *name)
 	return NULL;
 }
 
+bool vm_is_taken(const char *name)
+{
+	for (u32 i = 0; i < fc.n_vms; i++)
+		if (strcmp(fc.vms[i]->name, name) == 0)
+			return true;
+	return false;
+}
+
 u32 vm_count(void)
 {
 	return fc.n_vms;

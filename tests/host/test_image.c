@@ -159,7 +159,14 @@ static void test_boot(void **state)
 	refuses("boot 12345678901234567890123456789012 memory=4G kernel=rd", NULL, 0, ERR_INVAL,
 	        "31 characters");
 	refuses("boot g", NULL, 0, ERR_ABSENT, "no \"g\" in the bundle");
+	/* A name that is taken is said first; but not of words that nobody understands. */
+	accepts("boot h kernel=rd memory=4M", NULL, 0);
+	refuses("boot h kernel=none memory=4M", NULL, 0, ERR_EXISTS, "a VM \"h\" already");
+	refuses("boot h kernel=rd", NULL, 0, ERR_EXISTS, "already");
+	refuses("boot h kernel=rd memory=4X", NULL, 0, ERR_INVAL, "memory= wants");
+	refuses("boot h wait=100", NULL, 0, ERR_ABSENT, "no \"h\" in the bundle");
 	fc.fail_next = ERR_NOMEM;
+	refuses("boot h memory=4G kernel=rd", NULL, 0, ERR_EXISTS, "already");
 	refuses("boot g memory=4G kernel=rd", NULL, 0, ERR_NOMEM, "g: cannot boot");
 	accepts("image rm rd", NULL, 0);
 }

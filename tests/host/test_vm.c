@@ -49,6 +49,10 @@ static void test_refusals_name_the_property(void **state)
 	refused(&c, ERR_INVAL, "name");
 	c = good, strcpy(c.name, "taken");
 	refused(&c, ERR_EXISTS, "taken");
+	c.policy.memory = MEMORY_RESERVE, c.ram_len = 1UL << 40; /* whatever else is wrong */
+	refused(&c, ERR_EXISTS, "taken");
+	c.n_vcpus = 0, c.kernel_len = 0;
+	refused(&c, ERR_EXISTS, "taken");
 	c = good, c.kernel_len = 5UL << 20;
 	refused(&c, ERR_RANGE, "memory-size: 4 MiB cannot hold kernel (5 MiB");
 	c = good, c.initrd = image, c.initrd_len = 4UL << 20;
