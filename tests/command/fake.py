@@ -102,6 +102,7 @@ class Fake:
         self.consoles = {}
         self.ready, self.readiness = asyncio.Event(), {}
         self.ready.set()
+        self.freezing = None  # what freeze is refused with
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
 
@@ -216,6 +217,8 @@ class Fake:
                 raise Refused("absent", f"no image {options[key]}")
         if set(options) - {"wait"} and not ("kernel" in options and any(re.match(r"memory=\d", word) for word in words)):
             raise Refused("usage", "boot wants kernel=IMAGE and memory=SIZE")
+        if int(options.get("vcpus", 1)) > 8:  # before the name is looked at, as Pando does
+            raise Refused("usage", "vcpus= wants a number from 1 to 8")
         self.new(words[0], "paused")
         if "wait" in options:
             await self.readiness.get(words[0], self.ready).wait()
@@ -224,6 +227,8 @@ class Fake:
         return {"vm": words[0]}, None
 
     async def do_freeze(self, _port, words, _payload):
+        if self.freezing:
+            raise self.freezing
         self.find(words[0])["state"] = "template"
         return {"ns": 1350000, "instret": 200000}, None
 

@@ -12,7 +12,8 @@ import time
 
 import pytest
 from conftest import TOP, has_ended
-from pando import cli, machine, ports
+from fake import Refused
+from pando import AsyncPando, cli, machine, ports
 
 PANDO = str(TOP / "scripts" / "pando")
 
@@ -176,6 +177,34 @@ def test_deploy_switches_and_cleans_up(here, fake, directory):
     assert list(fake.vms) == ["f-2"] and fake.functions["f"]["template"] == "f-2"
     here.run("undeploy", "f")
     assert not fake.vms and not fake.functions
+
+
+def test_a_deploy_that_fails_leaves_alone_who_has_the_name(here, fake, directory):
+    (directory / "initrd").write_bytes(b"i" * 1000)
+    image = ["--image", directory / "initrd"]
+    here.run("deploy", "f", *image)
+    fake.vms["g"] = {"name": "g", "id": 7, "state": "running"}
+    for name in ("f", "g"):
+        assert here.complaint("deploy", name, *image, "--vcpus", "9") == "vcpus= wants a number from 1 to 8"
+    fake.freezing = Refused("nomem", "no memory")
+    assert here.complaint("deploy", "f", *image) == "no memory"
+    assert list(fake.vms) == ["f", "g"] and fake.functions["f"]["template"] == "f"
+    assert not [words for words, _ in fake.seen if words in (["kill", "f"], ["kill", "g"])]
+
+
+def test_a_deploy_whose_name_is_taken_meanwhile_takes_the_next(fake, directory, monkeypatch):
+    (directory / "initrd").write_bytes(b"i" * 1000)
+
+    async def body():
+        async with await AsyncPando.connect(directory) as pando:
+            async def vms():
+                return []
+
+            monkeypatch.setattr(pando, "vms", vms)
+            fake.vms["f"] = {"name": "f", "id": 7, "state": "running"}
+            return await pando.deploy("f", image=str(directory / "initrd"))
+
+    assert asyncio.run(body())["template"] == "f-2" and list(fake.vms) == ["f", "f-2"]
 
 
 def test_deploy_refuses_early(here, directory):

@@ -127,7 +127,8 @@ async def boot(pando, wanted, guest):
         uploaded.append(options["initrd"])
         await pando.put_image(uploaded[-1], guest.initrd, wanted.progress and (lambda n: wanted.progress(n, length)))
         options |= {"memory": guest.memory, "vcpus": guest.vcpus, "bootargs": guest.bootargs, "policy": wanted.policy}
-        for vm in vm_names(wanted.name):
+        taken = {vm["name"] for vm in await pando.vms()}
+        for vm in (name for name in vm_names(wanted.name) if name not in taken):
             with contextlib.suppress(Exists):
                 return vm, await boot_and_freeze(pando, wanted, vm, options)
         raise PandoError(f"{wanted.name}: too many VMs of this name")
@@ -138,20 +139,21 @@ async def boot(pando, wanted, guest):
 
 
 async def boot_and_freeze(pando, wanted, vm, options):
-    """ns of the boot. A VM that does not get ready is gone afterwards; one that had the name before is left alone."""
-    start = time.perf_counter_ns()
+    """ns of the boot. A VM that does not get ready is gone afterwards. Where Pando refuses to boot one, the name may be somebody else's: he
+    is left alone."""
+    start, booted = time.perf_counter_ns(), False
     try:
         await pando.boot(vm, **options, wait=int(wanted.boot_timeout * 1000))
-        took = time.perf_counter_ns() - start
+        took, booted = time.perf_counter_ns() - start, True
         await pando.freeze(vm)
         return took
-    except Exists:
-        raise
-    except BaseException as error:
-        words = await last_words(pando, vm) if isinstance(error, (CallTimeout, Crashed)) else ""
+    except (CallTimeout, Crashed) as error:
+        words = await last_words(pando, vm)
         await remove_vm(pando, vm)
-        if words or isinstance(error, (CallTimeout, Crashed)):
-            raise PandoError(f"{wanted.name}: the guest did not get ready: {error}{words}") from None
+        raise PandoError(f"{wanted.name}: the guest did not get ready: {error}{words}") from None
+    except BaseException as error:
+        if booted or not isinstance(error, PandoError):
+            await remove_vm(pando, vm)
         raise
 
 
