@@ -2,6 +2,7 @@
 """scripts/pando as a person runs it, against the fake."""
 
 import asyncio
+import errno
 import json
 import os
 import pty
@@ -9,6 +10,7 @@ import signal
 import socket
 import subprocess
 import time
+import types
 
 import pytest
 from conftest import TOP, has_ended
@@ -367,6 +369,31 @@ def qemu_of_glue(directory):
     program.chmod(0o755)
     env = os.environ | {"BUILD": str(build), "TMPDIR": str(directory)}
     return env, ["--no-build", "--qemu", program, "--quiet"]
+
+
+def test_an_up_that_fails_leaves_no_qemu(directory, qemu_of_glue, monkeypatch):
+    """A disk is full when what was started is to be written down."""
+    env, options = qemu_of_glue
+    monkeypatch.setenv("BUILD", env["BUILD"])
+    started = []
+
+    def popen(*args, **kwargs):
+        started.append(subprocess.Popen(*args, **kwargs))
+        return started[0]
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(machine, "subprocess", types.SimpleNamespace(Popen=popen, DEVNULL=subprocess.DEVNULL))
+    monkeypatch.setattr(machine, "json", types.SimpleNamespace(dumps=full, loads=json.loads))
+    run = directory / "run"
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            machine.start(machine.Settings(str(run), qemu=str(options[2]), build=False))
+        assert started[0].returncode is not None and not ports.listed(run, "control")
+    finally:
+        started[0].kill()
+        started[0].wait()
 
 
 @pytest.mark.parametrize("at", ["pando.json", "console.3"])

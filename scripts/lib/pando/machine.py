@@ -172,9 +172,15 @@ def start(settings, say=lambda text: None):
             process = subprocess.Popen(  # pylint: disable=consider-using-with  # it outlives us
                 qemu_command(settings, directory), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        machine = Machine(process.pid, directory, settings.harts, settings.mem, settings.bundle, settings.qemu, time.time())
-        (pathlib.Path(directory) / STATE).write_text(json.dumps(asdict(machine)) + "\n")
-        await_sockets(process, directory)
+        try:
+            machine = Machine(process.pid, directory, settings.harts, settings.mem, settings.bundle, settings.qemu, time.time())
+            (pathlib.Path(directory) / STATE).write_text(json.dumps(asdict(machine)) + "\n")
+            await_sockets(process, directory)
+        except BaseException:  # what is not written down, `down` could not end
+            process.kill()
+            process.wait()
+            sweep(directory)
+            raise
         return machine
 
 
@@ -185,11 +191,8 @@ def await_sockets(process, directory, limit=30):
     while 3 not in ports.listed(directory, "console"):
         if process.poll() is not None:
             said = tail(os.path.join(directory, "qemu.log"))
-            sweep(directory)
             raise PandoError(f"QEMU ended at once, with status {process.returncode}: {said}")
         if time.monotonic() > end:
-            process.kill()
-            sweep(directory)
             raise PandoError(f"QEMU has made no control port in {directory} in {limit} s")
         time.sleep(0.02)
 
