@@ -2,6 +2,7 @@
 """scripts/pando as a person runs it, against the fake."""
 
 import asyncio
+import dataclasses
 import errno
 import json
 import os
@@ -394,6 +395,32 @@ def test_an_up_that_fails_leaves_no_qemu(directory, qemu_of_glue, monkeypatch):
     finally:
         started[0].kill()
         started[0].wait()
+
+
+@pytest.fixture
+def as_qemu(directory):
+    """A process that is taken for the QEMU of `directory`; it ends when its stdin does."""
+    with subprocess.Popen(["sh", "-c", "read line", directory / "shell"], stdin=subprocess.PIPE) as process:
+        state = machine.Machine(process.pid, str(directory), 2, "4G", "b.dtb", "newest", time.time())
+        (directory / machine.STATE).write_text(json.dumps(dataclasses.asdict(state)))
+        while not machine.running(directory):  # its command line shows up a moment after it
+            time.sleep(0.01)
+        yield process
+
+
+def test_a_qemu_that_is_about_to_end_is_not_said_to_run(directory, as_qemu, monkeypatch):
+    """Its sockets close before its process is gone."""
+    has_ended_by = machine.has_ended
+
+    def while_it_ends(fd, seconds):
+        if seconds:
+            as_qemu.stdin.close()
+        return has_ended_by(fd, seconds and 20)
+
+    assert machine.why_not(directory, 30).startswith("QEMU runs, but Pando has not answered in 30 s")
+    monkeypatch.setattr(machine, "has_ended", while_it_ends)
+    (directory / "console.log").write_text("error: no bundle\n")
+    assert machine.why_not(directory, 30) == "QEMU has ended; the end of its log:\nerror: no bundle"
 
 
 @pytest.mark.parametrize("at", ["pando.json", "console.3"])

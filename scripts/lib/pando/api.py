@@ -267,7 +267,7 @@ async def up_async(directory=None, timeout=60.0, say=lambda text: None, **settin
     except BaseException as error:
         with contextlib.suppress(PandoError):
             started = await starting  # the thread ends when it ends
-            why = machine.why_not(started.directory, timeout)
+            why = machine.why_not(started.directory, timeout) if isinstance(error, NotRunning) else ""
             await asyncio.to_thread(machine.stop, started.directory)
         if isinstance(error, NotRunning):
             raise PandoError(f"Pando did not come up: {why}") from None

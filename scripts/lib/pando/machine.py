@@ -198,8 +198,14 @@ def await_sockets(process, directory, limit=30):
 
 
 def why_not(directory, timeout):
-    """For a Pando that did not come up: whether its QEMU runs, and the end of what was said."""
-    state = f"runs, but Pando has not answered in {timeout:g} s" if running(directory) else "has ended"
+    """For a Pando that did not come up: whether its QEMU runs, and the end of what was said. Its sockets close before it has ended: it has
+    a second for that."""
+    machine = read_state(directory)
+    fd = open_process(machine) if machine else None
+    runs = fd is not None and not has_ended(fd, 1)
+    if fd is not None:
+        os.close(fd)
+    state = f"runs, but Pando has not answered in {timeout:g} s" if runs else "has ended"
     said = tail(os.path.join(directory, "console.log")) or tail(os.path.join(directory, "qemu.log"))
     return f"QEMU {state}; the end of its log:\n{said}"
 
