@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import re
+import secrets
 import time
 from dataclasses import dataclass, field
 
@@ -96,6 +97,11 @@ def vm_names(name):
         yield name[: NAME_MAX - len(suffix)] + suffix
 
 
+def image_name(name, kind):
+    """Of an upload that is for VM or function `name`: one of its own, for others may deploy the same at once. Pando takes 31 characters."""
+    return f"{name[:15]}.{kind}.{secrets.token_hex(4)}"
+
+
 async def kernel_image(pando, wanted, guest, uploaded):
     """The name of the kernel in Pando: the bundle's own if nobody asked for another and it is of the same length, else it is uploaded."""
     images = await pando.images()
@@ -104,7 +110,7 @@ async def kernel_image(pando, wanted, guest, uploaded):
         return KERNEL
     if length is None:
         raise PandoError(f"this bundle has no {KERNEL}, and no kernel was given")
-    uploaded.append(f"{wanted.name}.kernel")
+    uploaded.append(image_name(wanted.name, "kernel"))
     await pando.put_image(uploaded[-1], guest.kernel, wanted.progress and (lambda n: wanted.progress(n, length)))
     return uploaded[-1]
 
@@ -123,7 +129,7 @@ async def boot(pando, wanted, guest):
     length = os.path.getsize(guest.initrd)
     uploaded = []
     try:
-        options = {"kernel": await kernel_image(pando, wanted, guest, uploaded), "initrd": f"{wanted.name}.initrd"}
+        options = {"kernel": await kernel_image(pando, wanted, guest, uploaded), "initrd": image_name(wanted.name, "initrd")}
         uploaded.append(options["initrd"])
         await pando.put_image(uploaded[-1], guest.initrd, wanted.progress and (lambda n: wanted.progress(n, length)))
         options |= {"memory": guest.memory, "vcpus": guest.vcpus, "bootargs": guest.bootargs, "policy": wanted.policy}
@@ -179,8 +185,6 @@ async def deploy(pando, wanted):
     """The whole way; {"function", "template", "boot_ns", "replaced"}."""
     check(wanted)
     say = wanted.say or (lambda text: None)
-    existing = {function["name"]: function for function in await pando.functions()}
-    old = existing.get(wanted.name)
     vm, took = wanted.template, None
     if vm is None:
         say(f"{wanted.name}: building its image")
@@ -188,11 +192,13 @@ async def deploy(pando, wanted):
         say(f"{wanted.name}: booting it, {guest.memory} of RAM")
         vm, took = await boot(pando, wanted, guest)
     try:
+        existing = {function["name"]: function for function in await pando.functions()}
         await pando.set_function(wanted.name, vm, **{key: getattr(wanted, key) for key in ("mode", "warm", "max", "timeout", "writeset")})
     except BaseException:
         if wanted.template is None:
             await remove_vm(pando, vm)
         raise
+    old = existing.get(wanted.name)
     replaced = old["template"] if old and old["template"] != vm else None
     await remove_template(pando, wanted.name, replaced, existing)
     return {"function": wanted.name, "template": vm, "boot_ns": took, "replaced": replaced}
