@@ -39,6 +39,8 @@ def test_lines_that_cannot_be_sent_are_refused_here():
     assert len(request_line(1, ["x" * (LINE_MAX - 2)])) == LINE_MAX + 1
     with pytest.raises(errors.PandoError, match="too long"):
         request_line(1, ["x" * (LINE_MAX - 1)])
+    with pytest.raises(errors.PandoError, match=r"UTF-8: 'a\\udcff'"):
+        request_line(1, ["a\udcff"])
 
 
 def test_hello_is_repeated_until_it_is_heard(fake, directory):

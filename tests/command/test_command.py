@@ -530,6 +530,20 @@ def test_completion_runs_nothing(here, fake):
     assert "other" in run.stdout.split("\n")
 
 
+def test_words_that_are_no_text(here):
+    assert here.complaint("kill", "\udcff") == r"a word of a command must be UTF-8: '\udcff'"
+    run = subprocess.run([PANDO, "status", "--dir", b"/odd\xff"], capture_output=True, check=False, timeout=60)
+    assert (run.returncode, run.stdout) == (3, b"no Pando is running in /odd\xff: start one with `pando up`\n")
+
+
+@pytest.mark.parametrize("words", [["vms"], ["vms", "--json"], ["kill", "nobody", "--json"]], ids=" ".join)
+def test_a_disk_that_is_full(here, words):
+    with open("/dev/full", "w") as full:
+        run = subprocess.run([PANDO, *words, "--dir", here.directory], stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    want = "no VM nobody" if "kill" in words else "No space left on device"
+    assert (run.returncode, run.stderr) == (1, f"pando: error: {want}\n")
+
+
 def test_a_reader_that_has_enough(here):
     process = here.popen("completion", "bash")
     process.stdout.close()

@@ -15,6 +15,7 @@ completion and the dispatch fall out of that. A command is a coroutine that take
 import argparse
 import asyncio
 import base64
+import contextlib
 import importlib
 import json
 import os
@@ -181,7 +182,8 @@ def complain(context, error):
             detail["payload"] = error.payload
         if getattr(error, "data", None):
             detail["data"] = error.data
-        print(json.dumps({"error": detail}, default=plain), flush=True)
+        with contextlib.suppress(OSError):  # nobody reads it, or the disk is full
+            print(json.dumps({"error": detail}, default=plain), flush=True)
     print(f"pando: error: {error}", file=sys.stderr)
     if said := getattr(error, "payload", b""):
         print(said.decode(errors="replace").rstrip("\n"), file=sys.stderr)
@@ -197,9 +199,18 @@ async def run(context):
         await context.close()
 
 
+def drop_unwritten():
+    """What cannot be written to stdout goes nowhere: the exit's flush shall not complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
 def main(argv=None):
     args = parser().parse_args(argv)
     context = Context(args)
+    sys.stdout.reconfigure(errors="surrogateescape")  # names of files that are no UTF-8
     try:
         return asyncio.run(run(context))
     except PandoError as error:
@@ -207,7 +218,8 @@ def main(argv=None):
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read has enough; the exit's flush shall not complain
-        return 0
+        return 0  # whoever read has enough
     except OSError as error:
         return complain(context, PandoError(f"{error.filename or ''}: {error.strerror or error}".removeprefix(": ")))
+    finally:
+        drop_unwritten()

@@ -42,7 +42,11 @@ def request_line(number, words, length=None):
     line = " ".join([str(number), *(quote(word) for word in words)])
     if length is not None:
         line += f" +{length}"
-    line = line.encode()
+    try:
+        line = line.encode()
+    except UnicodeEncodeError:
+        odd = next(word for word in map(str, words) if word != word.encode(errors="replace").decode())
+        raise PandoError(f"a word of a command must be UTF-8: {odd!r}") from None
     if len(line) > LINE_MAX:
         raise PandoError(f"a command of {len(line)} bytes is too long: at most {LINE_MAX}")
     return line + b"\n"
