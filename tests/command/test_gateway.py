@@ -183,6 +183,13 @@ def test_delete_takes_the_template_unless_another_function_has_it(serve, fake):
         ({"service": "x", "image": "/etc/passwd"}, "no such handler"),
         ({"service": "x", "image": "template/hello", "envVars": {"a": "b"}}, "envVars: not supported"),
         ({"service": "x", "image": "template/hello", "annotations": {"pando.warm": "many"}}, "is not understood"),
+        ('{"service": "x", "image": "template/hello", "annotations": {"pando.warm": 1e999}}', "is not understood"),
+        ({"service": "x", "image": "template/hello", "annotations": "x"}, "annotations: want an object"),
+        ({"service": "x", "image": "template/hello", "limits": 5}, "limits: want an object"),
+        ({"service": "x", "image": "template/hello", "labels": ["a"]}, "labels: want an object"),
+        ({"service": "x", "image": "hello.c\0"}, "no such handler"),
+        ({"service": "x", "image": "\ud800"}, "no such handler"),
+        pytest.param("[" * 100000, "no JSON", id="deep"),
     ],
 )
 def test_provider_refuses(serve, directory, body, words):

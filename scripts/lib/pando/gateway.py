@@ -78,7 +78,8 @@ def refusal(error, codes):
         status = 503
     else:
         status = codes.get(error.code, 500) if isinstance(error, CommandError) else 400
-    return web.Response(status=status, text=f"{error}\n", headers=RETRY_AFTER if status in (429, 503) else None)
+    said = f"{error}\n".encode(errors="backslashreplace").decode()
+    return web.Response(status=status, text=said, headers=RETRY_AFTER if status in (429, 503) else None)
 
 
 def content_type(payload):

@@ -79,12 +79,12 @@ class Provider:
         name = text_of(body, "service")
         if unsupported := [key for key in UNSUPPORTED if body.get(key)]:
             raise Request(f"{', '.join(unsupported)}: not supported")
+        kept = {key: object_of(body, key) for key in KEPT}
         options = self.options_of(body)
         source = self.source_of(text_of(body, "image"))
         if request.method == "PUT":
             await self.find(name)
         await (await self.link.get()).deploy(name, **source, **options)
-        kept = {key: body.get(key) for key in KEPT}
         self.known[name] = kept | {"image": body["image"], "createdAt": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
         return web.Response(status=202)
 
@@ -97,21 +97,25 @@ class Provider:
         runtime, _, file = image.partition("/")
         if runtime not in RUNTIMES:
             runtime, file = None, image
-        path = (self.handlers / file).resolve()
-        if not path.is_relative_to(self.handlers) or not path.is_file():
+        try:
+            path = (self.handlers / file).resolve()
+            found = path.is_relative_to(self.handlers) and path.is_file()
+        except ValueError:  # a NUL, or no UTF-8
+            found = False
+        if not found:
             raise Request(f"{image}: no such handler in the folder that is served")
         return {"runtime": runtime, "handler": str(path)}
 
     def options_of(self, body):
         """mode, warm, ... out of annotations that begin with pando., and the limit of memory."""
         options = {}
-        for key, value in (body.get("annotations") or {}).items():
+        for key, value in object_of(body, "annotations").items():
             if found := OPTION.fullmatch(key):
                 try:
                     options[found[1]] = READ.get(found[1], int)(value)
-                except (KeyError, TypeError, ValueError):
+                except (KeyError, OverflowError, TypeError, ValueError):
                     raise Request(f"annotation {key}: {value!r} is not understood") from None
-        if memory := (body.get("limits") or {}).get("memory"):
+        if memory := object_of(body, "limits").get("memory"):
             options.setdefault("memory", str(memory).removesuffix("i"))
         return options
 
@@ -133,7 +137,7 @@ class Provider:
 async def body_of(request):
     try:
         body = json.loads(await request.read())
-    except ValueError:
+    except (RecursionError, ValueError):
         raise Request("the body is no JSON") from None
     if not isinstance(body, dict):
         raise Request("the body is no JSON object")
@@ -144,6 +148,12 @@ def text_of(body, key):
     if not isinstance(body.get(key), str) or not body[key]:
         raise Request(f"{key}: missing")
     return body[key]
+
+
+def object_of(body, key):
+    if not isinstance(found := body.get(key) or {}, dict):
+        raise Request(f"{key}: want an object")
+    return found
 
 
 def add_routes(router, link, handlers):
