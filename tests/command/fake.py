@@ -132,9 +132,8 @@ class Fake:
             turn = asyncio.Lock()
             path = self.directory / f"control.{number}"
             self.servers.append(await asyncio.start_unix_server(self.handler(number, turn), path, limit=1 << 20))
-        for number in range(2):
-            path = self.directory / f"console.{number}"
-            self.servers.append(await asyncio.start_unix_server(self.console(), path))
+        for name in ("console.0", "console.1", "shell"):
+            self.servers.append(await asyncio.start_unix_server(self.console(), self.directory / name))
 
     def handler(self, number, turn):
         async def handle(reader, writer):

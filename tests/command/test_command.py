@@ -355,6 +355,14 @@ def test_console(here, fake):
     assert here.complaint("console", "nobody", data="") == "no VM nobody"
 
 
+def test_a_second_shell_is_told_of_the_first(here, as_qemu):
+    first = here.popen("shell", stdin=subprocess.PIPE)
+    assert first.stdout.readline() == "a console\n"
+    assert here.complaint("shell") == f"somebody else has Pando's shell in {here.directory}"
+    first.communicate(timeout=20)
+    assert here.run("shell", data="help\n") == "a console\nHELP\n"
+
+
 def test_a_terminal_gets_progress_and_a_pipe_does_not(hello, directory):
     words = [PANDO, "--dir", str(directory), "invoke", "hello", "--data", "sleep 0.05", "-n", "20"]
     main, other = pty.openpty()

@@ -5,7 +5,7 @@ import asyncio
 import os
 import time
 
-from . import complete, machine, terminal
+from . import complete, machine, ports, terminal
 from .api import up_async
 from .cli import NOT_RUNNING, Result, arg, command
 from .errors import NotRunning, PandoError
@@ -70,7 +70,14 @@ async def shell(context):
     """Ctrl-] leaves it."""
     if machine.running(context.directory) is None:
         raise NotRunning(f"no Pando is running in {context.directory}: start one with `pando up`")
-    await terminal.attach(os.path.join(context.directory, "shell"), "Pando's shell", b"\r")
+    path = os.path.join(context.directory, "shell")
+    lock = ports.try_lock(f"{path}.lock")
+    if lock is None:
+        raise PandoError(f"somebody else has Pando's shell in {context.directory}")
+    try:
+        await terminal.attach(path, "Pando's shell", b"\r")
+    finally:
+        os.close(lock)
     return Result()
 
 

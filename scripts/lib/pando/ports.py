@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The sockets of a running Pando: DIR/control.N and DIR/console.N, one client at a time each. Who takes one holds the lock on
-DIR/control.N.lock as long as it is connected; the kernel lets go of it when the program ends, however it ends."""
+"""The sockets of a running Pando: DIR/control.N, DIR/console.N and DIR/shell, one client at a time each. Who takes one holds the lock on
+DIR/control.N.lock (console.N.lock, shell.lock) as long as it is connected; the kernel lets go of it when the program ends, however it ends."""
 
 import asyncio
 import fcntl
@@ -45,15 +45,21 @@ class Port:
             self._lock = None
 
 
-def try_take(directory, kind, number):
-    """The port, or None if somebody has it."""
-    lock = os.open(pathlib.Path(directory) / f"{kind}.{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def try_lock(path):
+    """A descriptor that holds the lock on a file until it is closed; None if somebody else has it."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(lock)
         return None
-    return Port(directory, kind, number, lock)
+    return lock
+
+
+def try_take(directory, kind, number):
+    """The port, or None if somebody has it."""
+    lock = try_lock(pathlib.Path(directory) / f"{kind}.{number}.lock")
+    return None if lock is None else Port(directory, kind, number, lock)
 
 
 async def take(directory, kind, number=None, wait=10.0):
