@@ -221,6 +221,8 @@ class Fake:
         self.new(words[0], "paused")
         if "wait" in options:
             await self.readiness.get(words[0], self.ready).wait()
+        if "die" in options.get("bootargs", ""):
+            raise Refused("crash", f"{words[0]}: off before it was ready")
         if "hang" in options.get("bootargs", ""):
             raise Refused("timeout", f"{words[0]}: not ready after {options['wait']} ms")
         return {"vm": words[0]}, None
@@ -268,6 +270,8 @@ class Fake:
 
     async def do_image(self, _port, words, payload):
         if words[0] == "put":
+            if not re.fullmatch(r"[A-Za-z0-9._-]{1,31}", words[1]):
+                raise Refused("usage", "an image's name: 1 to 31 of A-Za-z0-9._-")
             self.images[words[1]] = payload
         elif words[0] == "rm":
             if self.images.pop(words[1], None) is None:
@@ -307,6 +311,8 @@ class Fake:
         return {"functions": list(self.functions.values())}, None
 
     async def do_invoke(self, _port, words, payload):
+        if "timeout=0" in words:
+            raise Refused("usage", "timeout= wants 1 to 3600000 ms")
         if words[0] not in self.functions:
             raise Refused("absent", f"no function {words[0]}")
         if self.busy > 0:

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import pty
+import re
 import signal
 import socket
 import subprocess
@@ -138,9 +139,30 @@ def test_boot_of_files(here, fake, directory):
     (directory / "Image").write_bytes(b"kernel" * 1000)
     here.run("boot", "mine", "--kernel", directory / "Image", "--memory", "64M", "--bootargs", "console=ttyS0 a=b")
     words = [words for words, _ in fake.seen if words[0] == "boot"][-1]
-    assert words == ["boot", "mine", "memory=64M", "bootargs=console=ttyS0 a=b", "kernel=mine.kernel", "wait=120000"]
-    assert "mine.kernel" not in fake.images
+    assert words == ["boot", "mine", "memory=64M", "bootargs=console=ttyS0 a=b", words[4], "wait=120000"]
+    assert re.fullmatch(r"kernel=mine\.kernel\.[0-9a-f]+", words[4]) and set(fake.images) == {"linux/kernel", "linux/initrd"}
     assert "neither a file nor an image" in here.complaint("boot", "x", "--kernel", "nothing", "--memory", "64M")
+
+
+def test_boot_of_a_long_name(here, fake, directory):
+    (directory / "Image").write_bytes(b"kernel")
+    here.run("boot", "x" * 31, "--kernel", directory / "Image", "--memory", "64M")
+    assert list(fake.vms) == ["x" * 31]
+
+
+def test_boot_refuses_early(here, fake, directory):
+    for n in ("0", "-1"):
+        assert here.complaint("boot", "linux", "-n", n) == "-n wants at least 1"
+    (directory / "Image").write_bytes(b"kernel")
+    assert here.complaint("boot", "x", "-n", "2", "--kernel", directory / "Image") == "-n is for the bundle's VMs"
+    assert not [words for words, _ in fake.seen if words[0] in ("boot", "image")]
+
+
+def test_a_guest_that_does_not_get_ready_is_no_failed_call(here):
+    for args, code in (("die", "crash"), ("hang", "timeout")):
+        words = ["boot", "x", "--kernel", "linux/kernel", "--memory", "64M", "--bootargs", args]
+        assert here.json(*words, status=1)["error"]["code"] == code
+        here.run("kill", "x")
 
 
 def booted_with(fake):
@@ -247,6 +269,18 @@ def test_deploy_refuses_early(here, directory):
     (directory / "odd.pl").write_text("print")
     assert "which runtime" in here.complaint("deploy", "x", "--handler", directory / "odd.pl")
     assert here.complaint("deploy", "x", "--template", "nobody") == "no VM nobody"
+    for words in (["--memory", "3M"], ["--vcpus", "0"], ["--bootargs", ""], ["--policy", "time=jump"], ["--file", "x"], ["--runtime", "c"]):
+        want = f"{words[0].removeprefix('--')}: settled by the template already"
+        assert here.complaint("deploy", "x", "--template", "hello", *words) == want
+    image = ["--image", directory / "odd.pl"]
+    assert here.complaint("deploy", "x", *image, "--runtime", "c", "--file", "x") == "runtime, file: settled by the image already"
+
+
+def test_a_function_whose_template_was_killed(hello, fake):
+    fake.functions["hello"]["template"] = None
+    error = hello.json("invoke", "hello", "-n", "2", "--warm", "2", status=1)["error"]
+    assert error == {"code": "state", "message": "hello: its template was killed; `pando deploy` gives it another"}
+    assert not [words for words, _ in fake.seen if "template=None" in words]
 
 
 def test_invoke_one(hello, directory):
@@ -273,6 +307,11 @@ def test_failures_of_calls_have_a_status(hello):
     error = hello.json("invoke", "hello", "--data", "fail no luck", status=4)["error"]
     assert (error["code"], error["message"], error["payload"]) == ("function", "f.1: schön", "no luck")
     assert error["data"]["t"]["start"] == 90000
+
+
+def test_a_refusal_is_no_failed_call(hello):
+    assert hello.json("invoke", "nobody", "-n", "3", status=1)["failed"] == {"absent": 3}
+    assert hello.complaint("invoke", "hello", "--timeout", "0") == "timeout= wants 1 to 3600000 ms"
 
 
 def test_invoke_many(hello, fake, directory):

@@ -187,6 +187,7 @@ def test_delete_takes_the_template_unless_another_function_has_it(serve, fake):
         ({"service": "x", "image": "template/hello", "annotations": "x"}, "annotations: want an object"),
         ({"service": "x", "image": "template/hello", "limits": 5}, "limits: want an object"),
         ({"service": "x", "image": "template/hello", "labels": ["a"]}, "labels: want an object"),
+        ({"service": "x", "image": "template/hello", "limits": {"memory": "64M"}}, "memory: settled by the template already"),
         ({"service": "x", "image": "hello.c\0"}, "no such handler"),
         ({"service": "x", "image": "\ud800"}, "no such handler"),
         pytest.param("[" * 100000, "no JSON", id="deep"),

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from . import deploy as deployment
 from . import files, load, machine
 from .client import IN_FLIGHT, Connection
-from .errors import Absent, NotRunning, PandoError, PortsTaken
+from .errors import Absent, CommandError, NotRunning, PandoError, PortsTaken
 
 PAYLOAD_MAX = 1 << 20  # bytes of a call
 
@@ -216,8 +216,11 @@ class AsyncPando:
         await self.command("function", "set", name, f"template={template}", *words)
 
     async def change_function(self, name, **options):
-        """Changes some options of a function, and leaves the others as they are. What it was; Absent if there is none."""
+        """Changes some options of a function, and leaves the others as they are. What it was; Absent if there is none, and code "state" if its
+        template was killed."""
         found = await self.function(name)
+        if found["template"] is None:
+            raise CommandError("state", f"{name}: its template was killed; `pando deploy` gives it another")
         kept = {key: found[key] for key in ("mode", "warm", "max", "timeout", "writeset")}
         await self.set_function(name, found["template"], **kept | options)
         return found
@@ -244,7 +247,7 @@ class AsyncPando:
     async def invoke(self, name, data=b"", timeout=None, mode=None):
         """One call; a Call. data: bytes or str. Errors: Absent, Busy, CallTimeout (after `timeout` ms), Crashed, FunctionFailed, ..."""
         data = data.encode() if isinstance(data, str) else bytes(data)
-        words = [*([f"timeout={timeout}"] if timeout else []), *([f"mode={mode}"] if mode else [])]
+        words = [*([f"timeout={timeout}"] if timeout is not None else []), *([f"mode={mode}"] if mode else [])]
         start = time.perf_counter()
         connection = min(self._for_calls, key=lambda each: each.in_flight)
         answer = await connection.request("invoke", name, *words, payload=data)

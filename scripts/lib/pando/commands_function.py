@@ -9,7 +9,7 @@ import sys
 
 from . import timeline
 from .api import PAYLOAD_MAX
-from .cli import CALL_FAILED, Result, arg, command
+from .cli import Result, arg, command, status_of
 from .deploy import RUNTIMES
 from .errors import CommandError, PandoError
 from .load import spread
@@ -162,7 +162,7 @@ async def invoke(context):
         lines = [{"seconds": call.seconds, **call.data} for call in load.calls]
         lines += [{"error": error.code, "message": str(error), **error.data} for error in load.errors]
         pathlib.Path(args.calls).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return Result(load.summary(), load.text(), status=CALL_FAILED if load.failed else 0)
+    return Result(load.summary(), load.text(), status=max(map(status_of, load.errors), default=0))
 
 
 def show_stages(args, data):

@@ -9,7 +9,8 @@ import sys
 
 from . import terminal, timeline
 from .cli import Result, arg, command
-from .errors import PandoError
+from .deploy import image_name
+from .errors import CallTimeout, CommandError, Crashed, PandoError
 from .show import size
 
 VM = arg("vm", metavar="VM", names_of="vms", help="its name, or #number")
@@ -99,6 +100,10 @@ def timed(result):
 async def boot(context):
     """Returns when the VM has stored READY in its mailbox; it stands still there, to be frozen."""
     args, pando = context.args, await context.pando()
+    if args.n < 1:
+        raise PandoError("-n wants at least 1")
+    if args.n != 1 and args.kernel:
+        raise PandoError("-n is for the bundle's VMs")
     images = await pando.images() if args.kernel or args.initrd else {}
     options = {key: getattr(args, key) for key in ("memory", "vcpus", "bootargs")}
     options["policy"] = dict(word.partition("=")[::2] for word in args.policy)
@@ -106,11 +111,11 @@ async def boot(context):
     try:
         for kind in ("kernel", "initrd"):
             if (source := getattr(args, kind)) is not None:
-                options[kind] = await image_of(context, pando, images, f"{args.name}.{kind}", source, uploaded)
+                options[kind] = await image_of(context, pando, images, image_name(args.name, kind), source, uploaded)
         options["wait"] = int(args.timeout * 1000) if args.wait else None
-        if args.n != 1 and args.kernel:
-            raise PandoError("-n is for the bundle's VMs")
         names = await asyncio.gather(*(pando.boot(args.name, **options) for _ in range(args.n)))
+    except (CallTimeout, Crashed) as error:
+        raise CommandError(error.code, str(error)) from None  # it was no call
     finally:
         for name in uploaded:
             with contextlib.suppress(PandoError):

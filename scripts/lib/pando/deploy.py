@@ -18,6 +18,7 @@ from .errors import CallTimeout, Crashed, Exists, PandoError
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,19}")
 NAME_MAX = 20  # of a VM
 KERNEL = "linux/kernel"  # of dts/functions.dts
+SETTLED = {"template": ("runtime", "files", "kernel", "memory", "vcpus", "bootargs", "policy"), "image": ("runtime", "files")}
 RUNTIMES = ("c", "shell", "python")  # of image.py
 
 
@@ -66,6 +67,11 @@ def check(wanted):
     ways = [wanted.template, wanted.image, wanted.handler]
     if sum(way is not None for way in ways) != 1:
         raise PandoError("a function needs one of a handler, an image, or a template")
+    for way, keys in SETTLED.items():
+        given = [key for key in keys if getattr(wanted, key) not in (None, [], {})]
+        if getattr(wanted, way) is not None and given:
+            names = ", ".join(key.replace("files", "file") for key in given)
+            raise PandoError(f"{names}: settled by the {way} already")
     if wanted.runtime not in (None, *RUNTIMES):
         raise PandoError(f"there is no runtime {wanted.runtime!r}: one of {', '.join(RUNTIMES)}")
     for path in (wanted.handler, wanted.image, wanted.kernel):
