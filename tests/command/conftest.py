@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import sys
 import tempfile
+import time
 
 import pytest
 
@@ -20,6 +21,14 @@ def has_ended(pid):
         return "Z" in pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
     except OSError:
         return True
+
+
+def until(holds, limit=60):
+    """Waits for what happens beside the test."""
+    end = time.monotonic() + limit
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ What a function does with its payload is chosen by the payload, so that a test c
 
     echo (anything)    the payload in capitals
     sleep SECONDS      answers after that
+    hold               answers when the test says release()
     crash, fail TEXT, timeout, toolong, busy, big N
 """
 
@@ -102,6 +103,7 @@ class Fake:
         self.consoles = {}
         self.ready, self.readiness = asyncio.Event(), {}
         self.ready.set()
+        self.held = asyncio.Event()
         self.freezing = None  # what freeze is refused with
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
@@ -167,6 +169,14 @@ class Fake:
         for path in self.directory.glob("control.?"):
             path.unlink()
         await asyncio.sleep(0.05)
+
+    def calls(self):
+        """How many calls have come in."""
+        return sum(words[0] == "invoke" for words, _ in self.seen)
+
+    def release(self):
+        """Those that wait with `hold` are answered."""
+        self.loop.call_soon_threadsafe(self.held.set)
 
     def tell(self, **event):
         """An event to all who listen."""
@@ -336,6 +346,8 @@ class Fake:
         match word:
             case "sleep":
                 await asyncio.sleep(float(rest))
+            case "hold":
+                await self.held.wait()
             case "crash":
                 raise Refused("crash", "signal 11 at 0x1234", b"signal 11")
             case "fail":

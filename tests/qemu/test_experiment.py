@@ -4,7 +4,9 @@
 import csv
 import json
 import os
+import pathlib
 import subprocess
+import tempfile
 
 import pytest
 
@@ -23,8 +25,15 @@ NEEDS = {"hello-c": "musl", "hello-python": "python"}  # in build/linux
 
 
 def run(*words, **env):
+    """Its QEMUs are in sessions of their own: of an experiment that is killed, for it takes too long, they are ended here."""
     command = [TOP / "scripts/pando", "experiment", *words, "--no-build", "--qemu", QEMU]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240 * SLOW, env=os.environ | env)
+    with tempfile.TemporaryDirectory(prefix="pando") as folder:
+        env = {"TMPDIR": folder} | env
+        try:
+            return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240 * SLOW, env=os.environ | env)
+        finally:
+            for state in pathlib.Path(env["TMPDIR"]).glob("pando-*/pando.json"):
+                subprocess.run([TOP / "scripts/pando", "down", "--dir", state.parent], capture_output=True, check=False)
 
 
 @pytest.mark.parametrize("name", SMALL)
