@@ -322,7 +322,7 @@ class Fake:
 
     async def do_invoke(self, _port, words, payload):
         if "timeout=0" in words:
-            raise Refused("usage", "timeout= wants 1 to 3600000 ms")
+            raise Refused("usage", "timeout= wants a number from 1 to 3600000")
         if words[0] not in self.functions:
             raise Refused("absent", f"no function {words[0]}")
         if self.busy > 0:
