@@ -219,6 +219,29 @@ def test_a_pando_that_ends(fake, directory):
     run(body())
 
 
+def test_a_loop_that_ends_while_somebody_cleans_up(fake, directory):
+    """asyncio.run() cancels all tasks, the connection's reader too: who then asks for something is not left to wait."""
+    seen = []
+
+    async def tidy(pando):
+        try:
+            await pando.request("invoke", "hello", payload=b"hold")
+        finally:
+            try:
+                async with asyncio.timeout(20):
+                    await pando.request("vms")
+            except (errors.ConnectionLost, TimeoutError) as error:
+                seen.append(type(error))
+
+    async def body():
+        task = asyncio.create_task(tidy(await with_function(fake, directory)))
+        await asyncio.to_thread(until, fake.calls)
+        return task
+
+    asyncio.run(body())
+    assert seen == [errors.ConnectionLost]
+
+
 def test_nobody_there(directory):
     with pytest.raises(errors.NotRunning, match="no Pando is running in"):
         run(Connection.open(directory))

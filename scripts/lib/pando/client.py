@@ -254,6 +254,9 @@ class Connection:
                 line = await self._reader.readuntil(b"\n")
                 if line.strip():  # an empty one is nothing: there is one before each hello
                     await self._take(json.loads(line))
+        except asyncio.CancelledError:
+            self._end("the connection to Pando has been closed")
+            raise
         except asyncio.IncompleteReadError:
             self._end("Pando has ended, or was stopped")
         except OSError as error:
