@@ -12,7 +12,7 @@ import tempfile
 import pytest
 
 from host import pando as host
-from pando import SOAK, Pando, guest, make_bundle
+from pando import SLOW, SOAK, Pando, guest, make_bundle
 
 client = importlib.import_module(f"{host.__name__}.client")
 errors = importlib.import_module(f"{host.__name__}.errors")
@@ -57,6 +57,13 @@ async def function(c, name="f"):
     return next(row for row in rows if row["name"] == name)
 
 
+async def until(c, holds):
+    """Waits until the function's row in the list is so."""
+    async with asyncio.timeout(120 * SLOW):
+        while not holds(await function(c)):
+            await asyncio.sleep(0.05)
+
+
 def test_payloads(machine):
     async def body(c):
         for size in (0, 1, 511, 512, 513, 4095, 4096, 4097, 100_000, 1 << 20):
@@ -79,6 +86,7 @@ def test_time_line(machine):
         assert 20 <= data["private_pages"] <= 25 and 6 <= data["table_frames"] <= 7
         await c.request("function", "set", "f", "template=f", "warm=1")
         await c.request("invoke", "f", payload=b"id")
+        await until(c, lambda row: row["ready"] == 1)
         data = (await c.request("invoke", "f", payload=b"id")).data
         assert data["warm"] and data["t"]["clone"] is None and data["t"]["given"] <= data["t"]["start"]
         await c.request("function", "set", "f", "template=f", "mode=keep")
