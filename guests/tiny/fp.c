@@ -56,7 +56,7 @@ static void keep(void *arg)
 	u64 seed = (u64)arg << 32 | this_hart()->id << 24,
 	    end = ticks() + ms(guest_arg("ms", 1500));
 	set_fs(FS_INITIAL);
-	for (u64 round = 0; ticks() < end; round++) {
+	for (u64 round = 0; goes_on(end); round++) {
 		u64 fcsr = (round % 5) << 5 | (seed >> 32) % 32;
 		fp_fill(seed + round, fcsr);
 		leave_guest(round);

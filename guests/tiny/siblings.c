@@ -4,7 +4,7 @@
  * vCPU has a word of its own, of which it knows what it must hold; all share a counter by AMO and one by LR/SC; every
  * boundary between two pages belongs to one vCPU, which stores across it. Each patches code of its own in a page that they share. Words carry
  * the VM's generation, so that neither side of a fork can take the other's for its own.
- * Arguments: pages=32 ms=2000 ready=1
+ * Arguments: pages=32 ms=2000, or less if it is given anything, ready=1
  */
 #include "guest.h"
 #include <stdatomic.h>
@@ -68,7 +68,7 @@ static void work(void *arg)
 	atomic_fetch_add(&n_started, 1);
 	while (atomic_load(&n_started) < machine.n_harts)
 		;
-	for (; ticks() < end; round++) {
+	for (; goes_on(end); round++) {
 		u64 salt = (u64)mailbox_get(MB_GENERATION) << 40 | (round << 4 | me);
 
 		for (u64 k = 0; k < n_pages; k++)

@@ -4,7 +4,7 @@
  * preemption, sleep and other harts, while the neighbours (other vCPUs, another VM with another seed) do the same with
  * other values; a template's clones start with it. And an instruction that faults half-way goes on where it stopped.
  * On a machine without V all of it traps.
- * Arguments: seed=1 ms=1500 ready=0 (1: store READY with everything set up, and judge what comes back)
+ * Arguments: seed=1 ms=1500, or less if it is given anything, ready=0 (1: store READY with everything set up, and judge what comes back)
  */
 #include "guest.h"
 
@@ -131,7 +131,7 @@ static void keep(void *arg)
 	u64 seed = (u64)arg << 32 | this_hart()->id << 24,
 	    end = ticks() + ms(guest_arg("ms", 1500));
 	set_vs(VS_INITIAL);
-	for (u64 round = 0; ticks() < end; round++) {
+	for (u64 round = 0; goes_on(end); round++) {
 		fill(seed + round);
 		leave_guest(round);
 		compare(seed + round, "kept");

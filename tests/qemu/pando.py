@@ -19,6 +19,7 @@ PROMPT = "pando> "
 QEMU = os.environ.get("PANDO_QEMU", "newest")
 SLOW = float(os.environ.get("PANDO_SLOW", "1"))  # all time limits are multiplied by this
 SOAK = bool(os.environ.get("PANDO_SOAK"))
+LONG = "ms=3600000"  # argument of a guest that goes on until its test ends it, however slow the machine is
 
 
 # OpenSBI 1.6 says this, in the middle of any line, when a guest executes certain CSR instructions that it may not.
@@ -266,6 +267,11 @@ class Pando:
     def freeze_at_ready(self, vm, limit=30):
         self.line(rf"\b{re.escape(vm)}: ready after", limit)
         self.run(f"freeze {vm}")
+
+    def end_guests(self, *names):
+        """Those that would go on for long (goes_on() of guests/tiny): the verdict is then to come."""
+        for name in names:
+            self.run(f"give {name} end")
 
     def output_of(self, vm):
         """What the VM has printed and nobody has seen yet, line by line."""

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pando import SOAK, qemu_version
+from pando import LONG, SOAK, qemu_version
 
 STRONG = (qemu_version() or (0, 0)) >= (8, 0)  # older machines write A and D into read-only frames
 
@@ -85,8 +85,10 @@ def test_guest_tables_on_shared_frames(start, harts, vcpus):
 @pytest.mark.parametrize("harts,vcpus,vlen", [(1, 1, 128), (2, 2, 128), (1, 2, 512), (2, 1, 512)])
 def test_vector(start, harts, vcpus, vlen):
     """Vector state goes with a clone, comes back with a reset, and is split by a fork at one instant."""
-    pando, before = template(start, "vector", vcpus, bootargs="seed=7 ready=1 ms=600", harts=harts, cpu=f"v=on,vlen={vlen}")
+    pando, before = template(start, "vector", vcpus, bootargs=f"seed=7 ready=1 {LONG}", harts=harts, cpu=f"v=on,vlen={vlen}")
     pando.run("clone t -n 4", 60)
+    time.sleep(0.6)
+    pando.end_guests(*clones(4))
     for name, lines in await_off(pando, clones(4), 90).items():
         judge(pando, name, "vector", lines)
     pando.run("watch t.1")
@@ -94,6 +96,8 @@ def test_vector(start, harts, vcpus, vlen):
     pando.run("reset t.1")
     pando.line(r"^\[t\.1\] running", 60, mark)
     pando.run("fork t.1")
+    time.sleep(0.3)
+    pando.end_guests("t.1", "t.1.1")
     pando.verdict("t.1", "vector", 60, mark)
     pando.line(r"\bt\.1\.1: off:", 60)
     judge(pando, "t.1.1", "vector", pando.output_of("t.1.1"))
@@ -154,7 +158,7 @@ def test_reset(start):
 @pytest.mark.parametrize("harts", [1, 2])
 def test_fork(start, harts):
     """Parent and children go on from the same instant; each finds only what it wrote itself."""
-    pando = start(tiny=[("p", "fork", "memory=8M,autoboot=0", "pages=200 ms=3000")], harts=harts)
+    pando = start(tiny=[("p", "fork", "memory=8M,autoboot=0", f"pages=200 {LONG}")], harts=harts)
     before = pando.frames()
     pando.run("boot p")
     pando.line(r"^\[p\] running", 20)
@@ -166,11 +170,12 @@ def test_fork(start, harts):
         pando.run(f"watch {names[-1]}")
     for name in ["p", names[0]]:  # whoever forks, or is forked, has no template by that
         assert f"error: {name}: has no template to go back to" in pando.command(f"reset {name}")
+    for name in names:  # it knows that it is a child
+        pando.line(rf"^\[{re.escape(name)}\] generation \d+ comes from", 60)
+    pando.end_guests("p", *names)
     for name in ["p", *names]:
         pando.verdict(name, "fork", 90)
     assert len(set(names)) == 4
-    for name in names:
-        assert pando.all(rf"^\[{re.escape(name)}\] generation \d+ comes from"), f"{name} does not know that it is a child"
     pando.kill_all(before)
     pando.quit()
 
@@ -178,7 +183,7 @@ def test_fork(start, harts):
 def test_freeze_of_a_busy_guest(start):
     """Frozen wherever it is, not at a point of its choosing: 2 vCPUs that send IPIs, then one full of FP state."""
     pando = start(
-        tiny=[("i", "ipi", "memory=4M,vcpus=2,autoboot=0", "rounds=20000"), ("f", "fp", "memory=4M,vcpus=2,autoboot=0", "ms=2500")]
+        tiny=[("i", "ipi", "memory=4M,vcpus=2,autoboot=0", "rounds=20000"), ("f", "fp", "memory=4M,vcpus=2,autoboot=0", LONG)]
     )
     before = pando.frames()
     for name, guest in (("i", "ipi"), ("f", "fp")):
@@ -186,7 +191,11 @@ def test_freeze_of_a_busy_guest(start):
         time.sleep(0.5)
         pando.run(f"freeze {name}")
         pando.run(f"clone {name} -n 3")
-        for child in (f"{name}.{i}" for i in range(1, 4)):
+        children = [f"{name}.{i}" for i in range(1, 4)]
+        if name == "f":
+            time.sleep(0.5)
+            pando.end_guests(*children)
+        for child in children:
             pando.line(rf"\b{re.escape(child)}: off:", 180)
             judge(pando, child, guest, pando.output_of(child))
     pando.kill_all(before)

@@ -272,6 +272,8 @@ u32 mailbox_get(enum mailbox_reg reg);
 void mailbox_put(enum mailbox_reg reg, u32 value);
 /* Stores READY and returns the clone's number: whoever comes back is a clone. */
 u32 mailbox_ready(void);
+/* It is not `end` yet, and nobody has put anything into the window: `give VM TEXT` ends what would go on for long. */
+bool goes_on(u64 end);
 
 /* Instructions beyond the one that loads or stores (`value`) at `at`: what Pando did meanwhile. */
 u64 access_cost(u64 at, bool is_store, u64 value);

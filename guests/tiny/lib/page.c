@@ -58,3 +58,8 @@ u32 mailbox_ready(void)
 	mailbox_put(MB_READY, 1);
 	return mailbox_get(MB_CLONE_ID);
 }
+
+bool goes_on(u64 end)
+{
+	return ticks() < end && !(machine.window && get8(machine.window));
+}
