@@ -8,10 +8,10 @@ import time
 import pytest
 
 from duplicates import Ram, count
-from pando import BUILD, QEMUS, SLOW, SOAK
+from pando import BUILD, LONG, QEMUS, SLOW, SOAK
 from test_clones import clones, judge
 
-SIBLINGS_MS = 20000 if SOAK else int(2000 * SLOW)
+SIBLINGS_S = 20 if SOAK else 2
 
 
 def saved(pando):
@@ -38,7 +38,7 @@ def test_two_guests(start):
     alone = saved(pando)["merged"]
     for vm in ("t", "t-2"):
         pando.run(f"policy {vm} dedup=domain:d")
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60 * SLOW
     while saved(pando)["merged"] <= alone:
         assert time.monotonic() < end, "no idle hart merges"
         time.sleep(0.5)
@@ -131,13 +131,12 @@ def test_copies_in_secure_mode_do_not(start):
 
 
 def scan_flat_out(pando, until):
-    """Passes one after the other, beside those of idle and busy harts, until until() says so."""
+    """Passes one after the other, beside those of idle and busy harts, until until(how many there were) says so."""
     pando.run("dedup rate=100")
     n = 0
-    while not until():
+    while not until(n):
         pando.run("dedup once", 60)
         n += 1
-    return n
 
 
 @pytest.mark.parametrize("secure", ["off", "on"])
@@ -146,14 +145,17 @@ def test_memory_checkers(start, machine, secure):
     """SMP guests that check their memory, of one domain, and clones of one of them: all of them write, and count on, pages that are merged
     and hidden all the time."""
     keys = f"memory=8M,vcpus=4,autoboot=0,dedup=domain:d,secure={secure}"
-    pando = start(tiny=[("t", "siblings", keys, f"pages=64 ms={SIBLINGS_MS}"), ("u", "siblings", keys, f"pages=64 ms={SIBLINGS_MS} ready=0")], harts=4, qemu=machine)
+    pando = start(tiny=[("t", "siblings", keys, f"pages=64 {LONG}"), ("u", "siblings", keys, f"pages=64 {LONG} ready=0")], harts=4, qemu=machine)
     before = pando.frames()
     pando.run("boot t")
     pando.freeze_at_ready("t")
     pando.run("boot u -n 2")
     pando.run("clone t -n 3")
     names = ["u", "u-2", *clones(3)]
-    assert scan_flat_out(pando, lambda: all(pando.all(rf"\b{re.escape(name)}: off:") for name in names)) > 5
+    end = time.monotonic() + SIBLINGS_S
+    scan_flat_out(pando, lambda n: n > 5 and time.monotonic() > end)
+    pando.end_guests(*names)
+    scan_flat_out(pando, lambda _: all(pando.all(rf"\b{re.escape(name)}: off:") for name in names))
     for name in names[:2]:
         pando.verdict(name, "siblings", 10)
     for name in names[2:]:
@@ -190,7 +192,7 @@ def test_page_cache(start, linux):
     def sums():
         return [m[1] for m in pando.all(r"sum \d+ ([0-9a-f]{64})")]
 
-    scan_flat_out(pando, lambda: len(sums()) == rounds)
+    scan_flat_out(pando, lambda _: len(sums()) == rounds)
     assert sums() == [right] * rounds
     assert counter(pando, "zero") > 1000 and counter(pando, "merged") > 100
     pando.audit()

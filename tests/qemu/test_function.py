@@ -96,7 +96,7 @@ def test_failures(pando, before):
 
 def test_a_call_that_hangs_is_in_nobodys_way(pando, before):
     pando.run("function set f template=f max=1")
-    pando.run("invoke f hang")
+    pando.run("invoke f timeout=600000 hang")
     pando.run("invoke f second")
     assert figures(pando)[1:3] == [1, 1]
     clone = [line.split()[0] for line in pando.run("vms") if line.startswith("f.")]
@@ -106,11 +106,11 @@ def test_a_call_that_hangs_is_in_nobodys_way(pando, before):
     pando.line(r"^second$", 10, start)
     # Its VM is somebody's now.
     pando.run("function set f template=f")
-    pando.run("invoke f timeout=300 hang")
+    pando.run(f"invoke f timeout={int(2000 * SLOW)} hang")  # time enough for the next two commands
     clone = [line.split()[0] for line in pando.run("vms") if line.startswith("f.")]
     start = pando.mark()
     pando.run(f"freeze {clone[0]}")
-    pando.line(r"^error: .*no answer after 300 ms", 10, start)
+    pando.line(r"^error: .*no answer after", 20, start)
     assert any(line.startswith(clone[0]) and "template" in line for line in pando.run("vms"))
     pando.run("function rm f")
     pando.kill_all(before)
@@ -163,8 +163,8 @@ def test_new_template(pando, before):
     old = answer(pando, "f id")
     pando.run("boot f")
     pando.freeze_at_ready("f-2")
-    pando.run("invoke f timeout=1000 hang")
     start = pando.mark()
+    pando.run("invoke f timeout=1000 hang")
     pando.run("function set f template=f-2 mode=keep")
     assert call(pando, "f id")[0].startswith("f-2.1:")
     pando.line(r"^error: f\.\d+: no answer after 1 s", 10, start)
