@@ -202,11 +202,13 @@ FAILED = [
     ("sh", "syntax", "syntax error"),
     ("py", "fail 7", "ValueError: no luck, error 7"),
     ("py", "fail 7", '  File "/function/handler.py", line '),
+    ("py", "unsaid", r"ValueError: bad name \udc80"),
     ("py", "exit 3", "SystemExit: 3"),
     ("py", "text", "TypeError: handle() must return bytes, not str"),
     ("py", "stack", "RecursionError"),
     ("py", "memory 4000", "MemoryError"),
 ]
+FAILING = {"c": ["fail 1"], "sh": ["fail 1"], "py": ["fail 1", "unsaid", "text"]}
 CRASHED = [
     ("c", "segv", "signal 11 (SIGSEGV) at pc 0x"),
     ("c", "segv", ", address 0x8"),
@@ -265,8 +267,11 @@ def test_calls_in_a_vm_that_lives_on(machine, suffix):
     odd = ODD / f"odd.{suffix}"
     for round_ in range(3):
         assert machine.call(odd, f"number {round_}", mode="keep") == f"number {round_}".encode()
-        with pytest.raises(host.FunctionFailed):
-            machine.call(odd, "fail 1", mode="keep")
+        for verb in FAILING[suffix]:
+            with pytest.raises(host.FunctionFailed):
+                machine.call(odd, verb, mode="keep")
+            if suffix == "py":
+                assert machine.call(odd, "sorted", mode="keep") == b"abc"
         with pytest.raises(host.Crashed):
             machine.call(odd, "kill" if suffix == "sh" else "segv", mode="keep")
         data = random.Random(round_).randbytes(100_000)

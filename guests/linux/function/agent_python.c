@@ -42,8 +42,10 @@ static void report(const struct python *py, object *result)
 		life_too_long(&life, (u64)len, life.room);
 		return;
 	}
-	if (!from)
+	if (!from) { /* or the next call would find what was raised here */
+		py->clear();
 		len = 0;
+	}
 	if ((u64)len > life.room)
 		len = (long)life.room;
 	for (long i = 0; i < len; i++)

@@ -14,8 +14,13 @@ import sys
 POWER_OFF = 0x4321FEDC
 
 
+def encode(text):
+    """A name that is not UTF-8 comes as lone surrogates; they are shown as \\udc80."""
+    return text.encode("utf-8", "backslashreplace")
+
+
 def quit(why):
-    os.write(2, f"function: {why}\n".encode())
+    os.write(2, encode(f"function: {why}\n"))
     ctypes.CDLL(None).reboot(POWER_OFF)
 
 
@@ -28,7 +33,7 @@ def trace(error):
         at = at.tb_next
     shown = ["Traceback (most recent call last):\n", *frames[-20:]] if frames else []
     where = f" ({error.filename}, line {error.lineno})" if isinstance(error, SyntaxError) else ""
-    return "".join(shown) + f"{type(error).__name__}: {error}{where}"
+    return encode("".join(shown) + f"{type(error).__name__}: {error}{where}").decode()
 
 
 def guard(handle):

@@ -25,6 +25,10 @@ def fail(n):
     raise ValueError(f"no luck, error {n}")
 
 
+def fail_unsaid(_):
+    raise ValueError("bad name \udc80")  # as of a file whose name is not UTF-8
+
+
 def recurse(n):
     return recurse(n + 1) + 1
 
@@ -37,6 +41,8 @@ def hang(_):
 VERBS = {
     "identity": identity,
     "fail": fail,
+    "unsaid": fail_unsaid,
+    "sorted": lambda _: bytes(sorted(x for x in b"cab")),
     "exit": sys.exit,
     "_exit": os._exit,
     "segv": lambda _: ctypes.string_at(8, 1),
