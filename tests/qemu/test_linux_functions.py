@@ -355,6 +355,19 @@ def test_a_function_that_does_not_load(machine, tmp_path):
     assert {vm["name"] for vm in machine.pando.vms()} == before
 
 
+def test_a_hook_that_raises(machine, tmp_path):
+    """cloned() of a function in Python: each call says what it has raised, in a VM that waited for it and in one that did not."""
+    handler = tmp_path / "hook.py"
+    handler.write_text('def cloned(): raise ValueError("no key to renew \\udc80")\ndef handle(data): return data\n')
+    machine.pando.deploy("hook", runtime="python", handler=str(handler), timeout=LIMIT_MS, boot_timeout=120 * SLOW)
+    for mode in ("fresh", "keep", "reset"):
+        with pytest.raises(host.Crashed) as failed:
+            machine.pando.invoke("hook", b"x", mode=mode)
+        message = failed.value.payload.decode()
+        assert message.startswith("cloned() fails\nTraceback") and message.endswith(r"ValueError: no key to renew \udc80")
+        assert message.count("File") == 1 and 'File "/function/handler.py", line 1, in cloned' in message
+
+
 def test_two_vcpus(machine):
     """The first to run is the one that takes the interrupt of the new generation id; the agent may be on the other."""
     handler = ODD / "odd.c"

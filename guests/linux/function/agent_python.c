@@ -62,12 +62,20 @@ static object *checked(const struct python *py, object *o)
 	return o;
 }
 
+/* Bytes and not None or a text, as to ask for these raises: that would write to pages in each clone. */
 static void renewed(const struct python *py, object *cloned)
 {
-	py->drop(checked(py, py->call_none(cloned)));
+	object *complaint = checked(py, py->call_none(cloned));
+	const u8 *why;
+	long len;
+
+	if (py->bytes_get(complaint, &why, &len) == 0 && len > 0)
+		life_crash(&life, (const char *)why);
+	py->drop(complaint);
 }
 
-/* handle: bytes to bytes, or to a text if it has failed; never raises. cloned: called in each clone before its first call. */
+/* handle: bytes to bytes, or to a text if it has failed. cloned: called in each clone before its first call; gives no bytes, or
+ * those that say why it has failed. Neither raises. */
 static __attribute__((used)) _Noreturn void serve(const struct python *py, object *handle,
                                                   object *cloned)
 {

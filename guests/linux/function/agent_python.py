@@ -36,6 +36,14 @@ def trace(error):
     return encode("".join(shown) + f"{type(error).__name__}: {error}{where}").decode()
 
 
+def shown(error):
+    """The same without the agent's own frame."""
+    try:
+        return trace(error.with_traceback(error.__traceback__ and error.__traceback__.tb_next))
+    except BaseException:
+        return "an exception that cannot be shown"
+
+
 def guard(handle):
     """handle(), with what it raises, or gives that is not bytes, as text."""
 
@@ -44,10 +52,7 @@ def guard(handle):
             result = handle(data)
             return result if type(result) is bytes else convert(result)
         except BaseException as error:
-            try:
-                return trace(error.with_traceback(error.__traceback__ and error.__traceback__.tb_next))
-            except BaseException:
-                return "an exception that cannot be shown"
+            return shown(error)
 
     return call
 
@@ -59,7 +64,8 @@ def convert(result):
 
 
 def reseed(module):
-    """What the modules drew random numbers from in the template, seeded anew, and then the function's own cloned()."""
+    """What the modules drew random numbers from in the template, seeded anew, and then the function's own cloned(); what that raises as
+    bytes, else none."""
     random = sys.modules.get("random")
     tempfile = sys.modules.get("tempfile")
     own = getattr(module, "cloned", None)
@@ -69,8 +75,12 @@ def reseed(module):
             random.seed()
         if tempfile:
             tempfile._name_sequence = None
-        if own:
-            own()
+        try:
+            if own:
+                own()
+        except BaseException as error:
+            return encode("cloned() fails\n" + shown(error))
+        return b""
 
     return cloned
 
