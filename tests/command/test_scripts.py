@@ -30,7 +30,6 @@ def runner(tmp_path, monkeypatch):
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader("runner", loader))
     loader.exec_module(module)
     monkeypatch.setattr(module, "RESULTS", tmp_path)
-    monkeypatch.delenv("PANDO_SLOW", raising=False)
     return module
 
 
@@ -125,3 +124,10 @@ def test_python_is_fetched_anew_over_an_old_cache(tmp_path):
     assert run.returncode == 0, run.stdout + run.stderr
     packages = (tmp_path / "build/linux/python/.stamp").read_text().split()
     assert len(packages) == 10 and all("_2_" in name for name in packages)
+
+
+def test_the_documentation_of_tests_names_each():
+    text = (TOP / "docs/testing.md").read_text()
+    programs = [path.stem for path in (TOP / "tests/host").glob("test_*.c")]
+    files = [path.name for path in (TOP / "tests/qemu").glob("test_*.py")]
+    assert [name for name in [*programs, *files] if f"`{name}`" not in text] == []
