@@ -2,6 +2,11 @@
 """Figures that are shown must agree with each other: where the memory is, and whose it is."""
 
 import re
+import time
+
+import pytest
+
+from pando import QEMUS, SLOW
 
 
 def balance(pando):
@@ -89,4 +94,17 @@ def test_time(start):
     pando.line(r"^NAME ", 10, pando.mark())
     pando.type("q")
     assert any(line.startswith("9 VMs: ") for line in pando.run("vms -s"))
+    pando.quit()
+
+
+@pytest.mark.parametrize("qemu", QEMUS)
+def test_all_harts_come_up(start, qemu):
+    """The prompt is there before they are."""
+    pando = start(tiny=[("t", "hello", "memory=8M,autoboot=0", "")], harts=8, qemu=qemu)
+    end = time.monotonic() + 60 * SLOW
+    while not (lines := pando.run("stat"))[0].startswith("machine: 8 harts, "):
+        assert time.monotonic() < end, lines
+    head = next(i for i, line in enumerate(lines) if line.startswith("  HART "))
+    assert [line.split()[0] for line in lines[head + 1 : head + 9]] == [str(hart) for hart in range(8)]
+    assert not pando.all("does not start")
     pando.quit()
