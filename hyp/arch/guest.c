@@ -162,7 +162,7 @@ void guest_load(struct guest_regs *regs, const struct guest_csrs *csrs,
 	csr_write(hvip, csrs->hvip);
 	csr_write(scounteren, csrs->scounteren);
 	csr_write(senvcfg, csrs->senvcfg);
-	if (machine.has_open_siselect)
+	if (machine.has_siselect)
 		csr_write(vsiselect, 0); /* no guest is told of it, so none may miss it */
 	load_units(regs, units, is_fresh);
 }

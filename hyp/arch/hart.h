@@ -51,7 +51,7 @@ struct machine {
 	bool has_zicbom;
 	bool has_zicboz;
 	bool has_smstateen;
-	bool has_open_siselect; /* guests reach this register, and nothing can close it */
+	bool has_siselect; /* hstateen0 closes it to guests, but not on every machine that has one */
 	bool has_svadu;
 	bool has_fp;
 	bool has_vector;

@@ -110,8 +110,7 @@ static void probe_extensions(void)
 	                     henvcfg_keeps(HENVCFG_CBZE) &&
 	                     trap_try_cbo_zero(data, BIT(CAUSE_ILLEGAL));
 	machine.has_smstateen = machine.has_smstateen && trap_try_hstateen0(&v, BIT(CAUSE_ILLEGAL));
-	machine.has_open_siselect =
-		!machine.has_smstateen && trap_try_vsiselect(&v, BIT(CAUSE_ILLEGAL));
+	machine.has_siselect = trap_try_vsiselect(&v, BIT(CAUSE_ILLEGAL));
 	if (machine.has_fp) {
 		csr_set(sstatus, SSTATUS_FS);
 		machine.has_fp = (csr_read(sstatus) & SSTATUS_FS) != 0;

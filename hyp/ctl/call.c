@@ -348,10 +348,8 @@ enum err call_begin(struct call *call, void (*over)(struct call *call), void *ar
 
 	if (call->state == CALL_OVER)
 		return call->error;
-	if (is_too_late(call)) {
-		e = ERR_ABSENT;
-		fail(call, e, NULL);
-	} else if (call->vm != NULL) {
+	assert(!is_too_late(call)); /* its last byte has just been taken */
+	if (call->vm != NULL) {
 		e = give(call);
 		if (e != ERR_OK)
 			fail(call, e, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Work that may be long is done in turns: as much as is good at a time, and what is left after as long a time as
- * this turn took, so that guests have their part of the hart.
+ * this turn took, so that guests have their part of the hart.  (What a client waits for: after at most a turn's time.)
  */
 #ifndef CTL_TURN_H
 #define CTL_TURN_H
@@ -37,7 +37,9 @@ static inline bool turn_is_over(const struct turn *t)
 
 static inline void turn_end(struct turn *t, bool is_behind)
 {
-	t->next = is_behind ? turn_after(t->begin) : 0;
+	u64 now = time_now();
+
+	t->next = is_behind ? now + (now - t->begin) : 0;
 }
 
 #endif

@@ -170,6 +170,7 @@ static void on_message(const struct message *m, const char *name, u32 name_len)
 	} else if (m->event == EVENT_PORT_REMOVE) {
 		p->has_ended = p->is_open;
 		discard(p);
+		p->fill_len = 0; /* what was to go out, too */
 		p->is_added = p->is_named = p->is_open = false;
 		p->owes_ready = p->owes_open = p->has_peer = false;
 	} else if (m->event == EVENT_PORT_OPEN) {

@@ -2,7 +2,7 @@
 /*
  * HSM (SBI 2.0 chapter 9): vCPUs start and stop each other.
  *
- * No lock: `hsm` changes by compare-and-swap, and whoever moved it to
+ * No lock for that: `hsm` changes by compare-and-swap, and whoever moved it to
  * START_PENDING owns the target until it says STARTED.  The order that makes it
  * safe: a vCPU that stops itself is held *before* it says STOPPED, so a starter
  * that has seen STOPPED takes the hold away after it was set, never before.

@@ -143,7 +143,9 @@ static void copy_state(struct vm *to, const struct vm *from)
 	assert(to->n_vcpus == from->n_vcpus);
 	to->frozen_time = from->frozen_time;
 	to->time_delta = from->time_delta;
-	to->generation = atomic_fetch_add(&last_generation, 1) + 1;
+	do
+		to->generation = atomic_fetch_add(&last_generation, 1) + 1;
+	while (to->generation == from->generation); /* of a template's file, by chance */
 	for (u32 i = 0; i < to->n_vcpus; i++)
 		copy_vcpu(to->vcpu[i], from->vcpu[i]);
 	device_clone(to, from);

@@ -42,7 +42,8 @@ void snapshot_save_end(struct snapshot_save *s);
 enum err must_check snapshot_load_begin(const char *name, u64 len, struct snapshot_load **out,
                                         const char **why);
 
-/* How many bytes are missing until something is done with them, which may take as long as zeroing 2 MiB. */
+/* How many bytes are missing until something is done with them, which may take as long as zeroing 2 MiB;
+ * with the last one, as long as a freeze. */
 u32 snapshot_load_due(const struct snapshot_load *l);
 
 /* The next bytes.  ERR_BROKEN: this is no such file, or not for this machine; ERR_NOMEM.  It says so from then on. */

@@ -270,7 +270,7 @@ enum err must_check vm_list(struct vm *vm, bool is_new_name);
  * ERR_STATE, lock not held: its state is not in `states` (bits 1 << enum vm_state). */
 enum err must_check vm_quiesce(struct vm *vm, u32 states);
 
-/* One more vCPU waits, for frames or for work; if it was the last that ran, guest time waits as well.
+/* One more vCPU waits, for frames or for work, or has stopped itself; if it was the last that ran, guest time waits as well.
  * By its own hart, which has not put it back yet.  vm->lock held. */
 void vm_wait(struct vm *vm);
 

@@ -126,8 +126,10 @@ static void test_ports(void **state)
 	serial_poll();
 	assert_true(serial_take_end(3));
 	assert_false(serial_take_end(3));
-	/* Gone, and back again: the buffers are still there. */
+	/* Gone, and back again: the buffers are still there, and nothing of the earlier life in them. */
 	assert_true(give(IN(3), "left", 4));
+	memcpy(serial_room(3, &len), "unsent", 6);
+	serial_fill(3, 6);
 	assert_true(control(3, 2, 0, ""));
 	serial_poll();
 	assert_true(serial_take_end(3));
@@ -137,6 +139,10 @@ static void test_ports(void **state)
 	assert_int_equal(serial_open(3, 4), ERR_OK);
 	expect_control(3, 6, 1);
 	assert_null(serial_peek(3, &len));
+	serial_flush(3);
+	assert_null(pop(&dev.queue[OUT(3)], &id, &len));
+	assert_non_null(serial_room(3, &len));
+	assert_int_equal(len, PAGE_SIZE);
 	for (u32 i = 0; i < 4; i++)
 		assert_non_null(pop(&dev.queue[IN(3)], &id, &len));
 	assert_null(pop(&dev.queue[IN(3)], &id, &len));

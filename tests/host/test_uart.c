@@ -170,6 +170,7 @@ static void test_firmware_takes(void **state)
 	assert_true(uart_has_input(&fake.vm));
 	assert_int_equal(uart_take(&fake.vm), 'a');
 	assert_true(line());
+	assert_true(uart_has_input(&fake.vm));
 	assert_int_equal(uart_take(&fake.vm), 'b');
 	assert_false(line());
 	assert_false(uart_has_input(&fake.vm));

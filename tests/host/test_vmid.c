@@ -104,6 +104,42 @@ static void test_roll_over(void **state)
 	mm_end_family(&a, &b);
 }
 
+static u64 old_tag;
+
+/* While a hart begins the next generation a sibling, which was late, notes a VMID of the last one. */
+static void late_sibling(const struct spinlock *l)
+{
+	(void)l;
+	if (old_tag != 0)
+		atomic_store(&a.tlb.vmid_tag, old_tag);
+	old_tag = 0;
+}
+
+/* What is somebody else's in the new generation is not used. */
+static void test_late_sibling(void **state)
+{
+	u32 n[FAKE_N_FENCES];
+
+	(void)state;
+	mm_family(&a, &b);
+	machine.vmid_bits = 2;
+	tlb_init_all();
+	tlb_init(&a.tlb, ptr_hpa(a.root->pte));
+	for (u32 k = 1; k <= 3; k++) { /* all of the first generation */
+		tlb_init(&b.tlb, ptr_hpa(b.root->pte));
+		flushed(1, &b, n);
+		assert_int_equal(vmid(1), k);
+	}
+	old_tag = atomic_load(&b.tlb.vmid_tag);
+	fake_hart = 0;
+	fake_on_release = late_sibling;
+	space_attach(&a, 0, true);
+	fake_on_release = NULL;
+	assert_int_equal(old_tag, 0);
+	assert_int_not_equal(vmid(0), 3);
+	mm_end_family(&a, &b);
+}
+
 /* Without VMIDs every change of space flushes both stages. */
 static void test_zero_vmid_bits(void **state)
 {
@@ -196,6 +232,7 @@ int main(void)
 		cmocka_unit_test(test_no_fence_without_need),
 		cmocka_unit_test(test_vcpus_on_one_hart),
 		cmocka_unit_test(test_roll_over),
+		cmocka_unit_test(test_late_sibling),
 		cmocka_unit_test(test_zero_vmid_bits),
 		cmocka_unit_test(test_unloaded_is_not_bare),
 		cmocka_unit_test(test_record_reused),
