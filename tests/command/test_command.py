@@ -43,7 +43,7 @@ def test_nobody_is_there(directory):
 def test_all_ports_are_taken(here, fake):
     held = [ports.try_take(here.directory, "control", n) for n in range(4)]
     start = time.monotonic()
-    assert here.run("names", "vms").strip() == "" and time.monotonic() - start < 5
+    assert here.run("names", "vms").strip() == "" and time.monotonic() - start < 20
     assert here.complaint("vms") == f"all 4 control ports of {here.directory} are in use"
     for port in held:
         port.close()
@@ -271,7 +271,8 @@ def test_a_qemu_that_is_about_to_end_is_not_said_to_run(directory, as_qemu, monk
 
 @pytest.mark.parametrize("at", ["pando.json", "console.3"])
 @pytest.mark.parametrize("words", [["up", "--dir"], ["experiment", "start", "-o"]], ids=["up", "experiment"])
-def test_ctrl_c_before_pando_answers_leaves_no_qemu(directory, qemu_of_glue, words, at):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_before_pando_answers_leaves_no_qemu(directory, qemu_of_glue, words, at, number):
     env, options = qemu_of_glue
     process = subprocess.Popen([PANDO, *words, directory / "pando-here", *options], env=env, text=True, stderr=subprocess.PIPE)
     end = time.monotonic() + 20
@@ -280,7 +281,7 @@ def test_ctrl_c_before_pando_answers_leaves_no_qemu(directory, qemu_of_glue, wor
         time.sleep(0.01)
     time.sleep(0.1)
     pid = json.loads(found[0].with_name("pando.json").read_text())["pid"]
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     assert process.communicate(timeout=20)[1] == "" and process.returncode == 130
     assert has_ended(pid)
 
@@ -358,6 +359,11 @@ def test_a_disk_that_is_full(here, words):
         run = subprocess.run([PANDO, *words, "--dir", here.directory], stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
     want = "no VM nobody" if "kill" in words else "No space left on device"
     assert (run.returncode, run.stderr) == (1, f"pando: error: {want}\n")
+
+
+def test_a_stdout_that_is_closed(here, fake):
+    run = subprocess.run(f"exec '{PANDO}' command version --dir '{here.directory}' >&-", shell=True, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert (run.returncode, run.stderr) == (0, "")
 
 
 def test_a_reader_that_has_enough(here):

@@ -356,7 +356,7 @@ def test_a_function_that_does_not_load(machine, tmp_path):
 
 
 def test_a_hook_that_raises(machine, tmp_path):
-    """cloned() of a function in Python: each call says what it has raised, in a VM that waited for it and in one that did not."""
+    """cloned() of a function in Python: each call says what it has raised."""
     handler = tmp_path / "hook.py"
     handler.write_text('def cloned(): raise ValueError("no key to renew \\udc80")\ndef handle(data): return data\n')
     machine.pando.deploy("hook", runtime="python", handler=str(handler), timeout=LIMIT_MS, boot_timeout=120 * SLOW)

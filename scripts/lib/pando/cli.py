@@ -9,7 +9,7 @@ completion and the dispatch fall out of that. A command is a coroutine that take
 | 2 | wrong words |
 | 3 | no Pando is running there |
 | 4 | a call failed: its function failed, crashed, took too long or said too much |
-| 130 | Ctrl-C |
+| 130 | Ctrl-C, SIGTERM, SIGHUP |
 """
 
 import argparse
@@ -19,6 +19,7 @@ import contextlib
 import importlib
 import json
 import os
+import signal
 import sys
 from dataclasses import dataclass, field
 
@@ -190,7 +191,16 @@ def complain(context, error):
     return status_of(error)
 
 
+def cancel_when_ended():
+    """SIGTERM and SIGHUP end a command as Ctrl-C does: what it has begun is taken back. nohup keeps its meaning."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            loop.add_signal_handler(number, task.cancel)
+
+
 async def run(context):
+    cancel_when_ended()
     try:
         result = await COMMANDS[context.args.command].run(context)
         put(context, result)
@@ -208,6 +218,8 @@ def drop_unwritten():
 
 
 def main(argv=None):
+    if sys.stdout is None:  # it was closed
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # pylint: disable=consider-using-with
     args = parser().parse_args(argv)
     context = Context(args)
     sys.stdout.reconfigure(errors="surrogateescape")  # names of files that are no UTF-8
@@ -215,7 +227,7 @@ def main(argv=None):
         return asyncio.run(run(context))
     except PandoError as error:
         return complain(context, error)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return INTERRUPTED
     except BrokenPipeError:
         return 0  # whoever read has enough

@@ -100,7 +100,7 @@ class Provider:
         try:
             path = (self.handlers / file).resolve()
             found = path.is_relative_to(self.handlers) and path.is_file()
-        except ValueError:  # a NUL, or no UTF-8
+        except (OSError, RuntimeError, ValueError):  # too long, a loop of links; a NUL, or no UTF-8
             found = False
         if not found:
             raise Request(f"{image}: no such handler in the folder that is served")
