@@ -74,53 +74,22 @@ trap_try_hlvx_hu:
 	sd	t1, 0(a1)
 	GUARD_END
 
-/* bool trap_try_hgatp(u64 *value, u64 causes): stands for "is there an H extension?" */
-	.globl	trap_try_hgatp
-trap_try_hgatp:
+/* bool trap_try_NAME(u64 *value, u64 causes): reads this CSR */
+	.macro TRY_CSR name, csr
+	.globl	trap_try_\name
+trap_try_\name:
 	GUARD_BEGIN a1
-	csrr	t1, 0x680
+	csrr	t1, \csr
 	sd	t1, 0(a0)
 	GUARD_END
+	.endm
 
-/* bool trap_try_stimecmp(u64 *value, u64 causes) */
-	.globl	trap_try_stimecmp
-trap_try_stimecmp:
-	GUARD_BEGIN a1
-	csrr	t1, 0x14d
-	sd	t1, 0(a0)
-	GUARD_END
-
-/* bool trap_try_henvcfg(u64 *value, u64 causes) */
-	.globl	trap_try_henvcfg
-trap_try_henvcfg:
-	GUARD_BEGIN a1
-	csrr	t1, 0x60a
-	sd	t1, 0(a0)
-	GUARD_END
-
-/* bool trap_try_hstateen0(u64 *value, u64 causes) */
-	.globl	trap_try_hstateen0
-trap_try_hstateen0:
-	GUARD_BEGIN a1
-	csrr	t1, 0x60c
-	sd	t1, 0(a0)
-	GUARD_END
-
-/* bool trap_try_vsiselect(u64 *value, u64 causes) */
-	.globl	trap_try_vsiselect
-trap_try_vsiselect:
-	GUARD_BEGIN a1
-	csrr	t1, 0x250
-	sd	t1, 0(a0)
-	GUARD_END
-
-/* bool trap_try_vlenb(u64 *value, u64 causes) */
-	.globl	trap_try_vlenb
-trap_try_vlenb:
-	GUARD_BEGIN a1
-	csrr	t1, 0xc22
-	sd	t1, 0(a0)
-	GUARD_END
+	TRY_CSR	hgatp, 0x680		/* stands for "is there an H extension?" */
+	TRY_CSR	stimecmp, 0x14d
+	TRY_CSR	henvcfg, 0x60a
+	TRY_CSR	hstateen0, 0x60c
+	TRY_CSR	vsiselect, 0x250
+	TRY_CSR	vlenb, 0xc22
 
 /* bool trap_try_cbo_zero(void *block, u64 causes) */
 	.globl	trap_try_cbo_zero

@@ -4,10 +4,9 @@
  * program is at the other end and reads; input stays in the port until the guest's UART takes it.
  * So either side may be slow, and nothing waits.
  */
-#include <string.h>
 #include "arch/time.h"
 #include "ctl/attach.h"
-#include "ctl/command.h"
+#include "ctl/port.h"
 #include "ctl/view.h"
 #include "drv/serial.h"
 #include "vm/device.h"
@@ -33,21 +32,13 @@ static struct console *find(u64 k)
 	return NULL;
 }
 
-static bool is_console(u32 port, u64 *k)
-{
-	const char *name = serial_name(port);
-
-	return name && strncmp(name, PORT_NAME, strlen(PORT_NAME)) == 0 &&
-	       cmd_number(name + strlen(PORT_NAME), UINT32_MAX, k);
-}
-
 /* False: it was unplugged, and another one, of any kind, may be there by now. */
 static bool is_plugged(const struct console *c)
 {
 	u32 port = (u32)(c - consoles);
 	u64 k;
 
-	return serial_is_open(port) && is_console(port, &k) && k == c->k;
+	return serial_is_open(port) && port_is(port, PORT_NAME, &k) && k == c->k;
 }
 
 bool attach_has(const struct vm *vm)
@@ -131,7 +122,7 @@ static void find_port(u32 i)
 {
 	u64 k;
 
-	if (is_console(i, &k) && serial_open(i, SLOTS) == ERR_OK)
+	if (port_is(i, PORT_NAME, &k) && serial_open(i, SLOTS) == ERR_OK)
 		consoles[i] = (struct console){ .is_open = true, .k = k };
 }
 

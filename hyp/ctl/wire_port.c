@@ -5,10 +5,10 @@
  * Where a poll leaves work behind, the next one comes after as long a time as this one took, so
  * that guests have their part of the hart.
  */
-#include <string.h>
 #include "arch/log.h"
 #include "arch/time.h"
 #include "ctl/attach.h"
+#include "ctl/port.h"
 #include "ctl/turn.h"
 #include "ctl/wire.h"
 #include "ctl/wire_local.h"
@@ -26,18 +26,6 @@ static u64 next_turn = TIME_NEVER; /* host ticks: some port is behind */
 struct wire *wire_of(u32 port)
 {
 	return wires[port];
-}
-
-static bool is_control(u32 port, u32 *number)
-{
-	const char *name = serial_name(port);
-	u64 n;
-
-	if (!name || strncmp(name, PORT_NAME, strlen(PORT_NAME)) != 0 ||
-	    !cmd_number(name + strlen(PORT_NAME), UINT32_MAX, &n))
-		return false;
-	*number = (u32)n;
-	return true;
 }
 
 /* It was unplugged; another one, of any kind, may be there by now. */
@@ -68,13 +56,16 @@ static void open_port(u32 port, u32 number)
 static void find_ports(void)
 {
 	for (u32 i = 0; i < SERIAL_PORTS_MAX; i++) {
-		u32 number;
-		bool is_ours = is_control(i, &number), is_open = serial_is_open(i);
+		bool is_open = serial_is_open(i), is_ours;
+		u64 number;
 
+		if (is_open && !wires[i])
+			continue; /* it is somebody else's */
+		is_ours = port_is(i, PORT_NAME, &number);
 		if (wires[i] && !(is_ours && is_open))
 			forget(i);
 		if (is_ours && !is_open)
-			open_port(i, number);
+			open_port(i, (u32)number);
 	}
 }
 

@@ -11,6 +11,20 @@
 #define RAM_LEN_MAX (1UL << 40) /* well below Sv39x4's 2^41 */
 #define WINDOW_LEN  BLOCK_SIZE  /* right after RAM: the same level-1 table serves both */
 
+bool vm_is_taken(const char *name)
+{
+	struct vm *vm = vm_find(name);
+	bool is_its_name = vm != NULL && strcmp(vm->name, name) == 0;
+
+	vm_put(vm);
+	return is_its_name;
+}
+
+static enum err refuse_taken(const char *name, const char **why)
+{
+	return vm_refuse(ERR_EXISTS, why, "name: there is a VM \"%s\" already", name);
+}
+
 /*
  * A dot is what separates a clone's number from its template's name, and "kill all" ends all.  Nothing else than
  * these characters: names are printed on terminals and read by shells as they are.
@@ -24,16 +38,7 @@ enum err vm_check_name(const char *name, const char **why)
 		return vm_refuse(ERR_INVAL, why,
 		                 "name: 1 to %d letters, digits, - and _, and not \"all\"",
 		                 VM_NAME_LEN - 1);
-	return ERR_OK;
-}
-
-bool vm_is_taken(const char *name)
-{
-	struct vm *vm = vm_find(name);
-	bool is_its_name = vm != NULL && strcmp(vm->name, name) == 0;
-
-	vm_put(vm);
-	return is_its_name;
+	return vm_is_taken(name) ? refuse_taken(name, why) : ERR_OK;
 }
 
 bool vm_is_ram_len(u64 len)
@@ -53,11 +58,6 @@ enum err vm_back(struct vm *vm, u64 ram_len)
 	return e;
 }
 
-static enum err refuse_taken(const struct vm_config *c, const char **why)
-{
-	return vm_refuse(ERR_EXISTS, why, "name: there is a VM \"%s\" already", c->name);
-}
-
 /* A name that is taken comes before all else that is wrong, such as that there is no room for another VM. */
 static enum err check_config(const struct vm_config *c, const char **why)
 {
@@ -65,8 +65,6 @@ static enum err check_config(const struct vm_config *c, const char **why)
 
 	if (e != ERR_OK)
 		return e;
-	if (vm_is_taken(c->name))
-		return refuse_taken(c, why);
 	if (c->n_vcpus == 0 || c->n_vcpus > VM_MAX_VCPUS)
 		return vm_refuse(ERR_INVAL, why, "vcpus: %u is not between 1 and %d", c->n_vcpus,
 		                 VM_MAX_VCPUS);
@@ -113,7 +111,7 @@ enum err vm_create(const struct vm_config *c, struct vm **out, const char **why)
 		return vm_refuse(ERR_NOMEM, why, "no memory for the VM's record");
 	e = build(vm, c, why);
 	if (e == ERR_OK && vm_list(vm, true) != ERR_OK)
-		e = refuse_taken(c, why);
+		e = refuse_taken(c->name, why);
 	if (e != ERR_OK) {
 		vm_free(vm);
 		return e;

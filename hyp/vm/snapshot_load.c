@@ -379,8 +379,6 @@ enum err snapshot_load_begin(const char *name, u64 len, struct snapshot_load **o
 
 	if (e != ERR_OK)
 		return e;
-	if (vm_is_taken(name))
-		return vm_refuse(ERR_EXISTS, why, "name: there is a VM \"%s\" already", name);
 	if (len < sizeof(struct snapshot_header))
 		return vm_refuse(ERR_BROKEN, why, "broken: header: the file is too short for it");
 	l = pages_alloc(LOAD_ORDER, FRAME_FOR_GUEST);

@@ -249,11 +249,13 @@ u32 vm_console_copy(struct vm *vm, char *buf);
 struct vm *must_check vm_alloc(u32 n_vcpus);
 void vm_free(struct vm *vm);
 
-/* Is that a name for a VM, are that many bytes of RAM?  ERR_INVAL. */
+/* May a new VM have that name?  ERR_INVAL, ERR_EXISTS. */
 enum err must_check vm_check_name(const char *name, const char **why);
 
 /* Is there a VM of that name? */
 bool vm_is_taken(const char *name);
+
+/* May a VM have that many bytes of RAM? */
 bool vm_is_ram_len(u64 len);
 
 /* Its regions, and an empty space over them.  ERR_NOMEM. */

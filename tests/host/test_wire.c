@@ -256,6 +256,17 @@ static void test_events(void **state)
 	assert_has_not(take_out(), "event");
 }
 
+/* The answer to `line`, a boot after which there is no memory to wait. */
+static const char *boot_and_fail(const char *line)
+{
+	const char *out;
+
+	fc.takes_last_frame = true;
+	out = say(line);
+	frame_fail_from(0);
+	return out;
+}
+
 /* A VM that was booted and cannot be waited for is not kept, and both are told: one from images, one of the bundle. */
 static void test_booted_and_killed(void **state)
 {
@@ -263,25 +274,19 @@ static void test_booted_and_killed(void **state)
 
 	(void)state;
 	say("1 image put k +6\nkernel2 events on\n");
-	fc.takes_last_frame = true;
-	out = say("3 boot new kernel=k memory=4M wait=1000\n");
-	frame_fail_from(0);
+	out = boot_and_fail("3 boot new kernel=k memory=4M wait=1000\n");
 	assert_has(out, "{\"id\":\"3\",\"ok\":false,\"error\":{\"code\":\"nomem\"");
 	assert_has(out, "{\"event\":\"booted\",\"vm\":\"new\"");
 	assert_has(out, "{\"event\":\"killed\",\"vm\":\"new\"");
 	say("4 image rm k\n");
 
-	fc.takes_last_frame = true;
-	out = say("5 boot linux wait=1000\n");
-	frame_fail_from(0);
+	out = boot_and_fail("5 boot linux wait=1000\n");
 	assert_has(out, "{\"id\":\"5\",\"ok\":false,\"error\":{\"code\":\"nomem\"");
 	assert_has(out, "{\"event\":\"killed\",\"vm\":\"linux\"");
 
 	/* The same where nobody else has a reference to it: as many as can be are watched. */
 	fake_type("boot linux -n 8\r");
-	fc.takes_last_frame = true;
-	out = say("6 boot linux wait=1000\n");
-	frame_fail_from(0);
+	out = boot_and_fail("6 boot linux wait=1000\n");
 	assert_has(out, "{\"id\":\"6\",\"ok\":false,\"error\":{\"code\":\"nomem\"");
 }
 
